@@ -1,0 +1,233 @@
+package cas
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"exuvia/internal/tree"
+)
+
+// treeVersion enters the name of every materialised tree; raise it when the
+// way of writing them changes.
+const treeVersion = "1"
+
+// Keep puts the contents of every regular file of t into the store, unless
+// they are there, and gives the same tree reading from the store.
+func (s *Store) Keep(ctx context.Context, t *tree.Tree) (*tree.Tree, error) {
+	for e := range t.All() {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		if !e.IsRegular() || s.Has(Blob{e.Sum, e.Size}) {
+			continue
+		}
+		if err := s.keep(e); err != nil {
+			return nil, fmt.Errorf("keeping %s: %w", e.Path, err)
+		}
+	}
+	return t.Map(s.attach), nil
+}
+
+func (s *Store) keep(e tree.Entry) error {
+	r, err := e.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	b, err := s.Put(r)
+	if err == nil && b.Sum != e.Sum {
+		err = fmt.Errorf("contents have hash %s, not %s", b.Sum, e.Sum)
+	}
+	return err
+}
+
+// attach makes e read from the store.
+func (s *Store) attach(e tree.Entry) tree.Entry {
+	if e.IsRegular() {
+		e.Open = func() (io.ReadCloser, error) { return s.Open(e.Sum) }
+	}
+	return e
+}
+
+// Entry makes a regular file of a blob in the store.
+func (s *Store) Entry(name string, perm fs.FileMode, b Blob, from tree.Origin) tree.Entry {
+	return s.attach(tree.Entry{Path: name, Mode: perm, Size: b.Size, Sum: b.Sum, From: from})
+}
+
+// PutTree keeps the contents of t and records t under the key.
+func (s *Store) PutTree(ctx context.Context, kind, key string, t *tree.Tree) (*tree.Tree, error) {
+	kept, err := s.Keep(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	var entries []tree.Entry
+	for e := range kept.All() {
+		entries = append(entries, e)
+	}
+	return kept, s.Record(kind, key, entries)
+}
+
+// Tree gives the tree recorded under the key, if it is whole.
+func (s *Store) Tree(kind, key string) (*tree.Tree, bool) {
+	var entries []tree.Entry
+	if !s.Lookup(kind, key, &entries) {
+		return nil, false
+	}
+	for i, e := range entries {
+		if e.IsRegular() && !s.Has(Blob{e.Sum, e.Size}) {
+			return nil, false
+		}
+		entries[i] = s.attach(e)
+	}
+	t, err := tree.New(entries...)
+	return t, err == nil
+}
+
+// Materialise gives a directory with the files of t, for a process to run in.
+// Files are links into the store: nobody may write to them, so use it as the
+// lower directory of an overlay or mount it read-only. Permission bits are
+// exact; owners, extended attributes, setuid and setgid are not there, for an
+// ordinary user can make none. The directory stays in the store.
+func (s *Store) Materialise(ctx context.Context, t *tree.Tree) (string, error) {
+	dir := filepath.Join(s.dir, "trees", t.Digest()+"-"+treeVersion)
+	if s.whole(dir, t) {
+		return dir, nil
+	}
+	t, err := s.Keep(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	tmp, err := s.Temp("tree")
+	if err != nil {
+		return "", err
+	}
+	defer RemoveAll(tmp)
+	root := filepath.Join(tmp, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return "", err
+	}
+	if err := s.fill(ctx, root, t); err != nil {
+		return "", fmt.Errorf("writing tree: %w", err)
+	}
+	if err := os.Rename(root, dir); err == nil {
+		return dir, nil
+	}
+	if s.whole(dir, t) { // another process was faster
+		return dir, nil
+	}
+	if err := os.Rename(dir, filepath.Join(tmp, "damaged")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := os.Rename(root, dir); err != nil {
+		return "", fmt.Errorf("writing tree: %w", err)
+	}
+	return dir, nil
+}
+
+// whole reports whether dir holds t as Materialise has left it.
+func (s *Store) whole(dir string, t *tree.Tree) bool {
+	if _, err := os.Lstat(dir); err != nil {
+		return false
+	}
+	for e := range t.All() {
+		fi, err := os.Lstat(filepath.Join(dir, e.Path))
+		if err != nil || fi.Mode().Type() != e.Mode.Type() || e.IsRegular() && !intact(fi, e.Size) {
+			return false
+		}
+	}
+	return true
+}
+
+// fill writes t below root. Directories get their modes last, as one may be
+// without write permission.
+func (s *Store) fill(ctx context.Context, root string, t *tree.Tree) error {
+	var dirs []tree.Entry
+	for e := range t.All() {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		name := filepath.Join(root, e.Path)
+		var err error
+		switch {
+		case e.IsDir():
+			err = os.Mkdir(name, 0o755)
+			dirs = append(dirs, e)
+		case e.IsSymlink():
+			err = os.Symlink(e.Link, name)
+		default:
+			err = s.link(name, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for i := len(dirs) - 1; i >= 0; i-- {
+		name := filepath.Join(root, dirs[i].Path)
+		if err := os.Chmod(name, dirs[i].Mode.Perm()|0o700|dirs[i].Mode&fs.ModeSticky); err != nil {
+			return err
+		}
+		if err := os.Chtimes(name, Stamp, Stamp); err != nil {
+			return err
+		}
+	}
+	return os.Chtimes(root, Stamp, Stamp)
+}
+
+// link gives the blob of e the name on disk. Blobs have mode 0644; of other
+// modes there is a copy each beside it, as a link shares its mode.
+func (s *Store) link(name string, e tree.Entry) error {
+	perm := e.Mode.Perm() | 0o400
+	blob := s.path(e.Sum)
+	if perm == 0o644 {
+		return os.Link(blob, name)
+	}
+	variant := blob + "." + strconv.FormatUint(uint64(perm), 8)
+	if fi, err := os.Lstat(variant); err != nil || !intact(fi, e.Size) {
+		if err := s.copyAs(variant, e.Sum, perm); err != nil {
+			return err
+		}
+	}
+	return os.Link(variant, name)
+}
+
+func (s *Store) copyAs(variant, sum string, perm fs.FileMode) error {
+	r, err := s.Open(sum)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f, err := os.CreateTemp(filepath.Join(s.dir, "tmp"), "blob-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := io.Copy(f, r); err != nil {
+		return err
+	}
+	if err := f.Chmod(perm); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return s.adopt(f.Name(), variant)
+}
+
+// RemoveAll removes dir also where directories in it cannot be written, as
+// overlayfs leaves them.
+func RemoveAll(dir string) {
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
+}

@@ -1,0 +1,51 @@
+// Package reduce makes a tree smaller without changing what it does. Each
+// pass is a file of its own; a pass gives a new tree and says where things
+// went, so that reports and `exuvia why` can speak of original paths.
+package reduce
+
+import (
+	"context"
+
+	"exuvia/internal/engine"
+	"exuvia/internal/python"
+	"exuvia/internal/report"
+	"exuvia/internal/tree"
+)
+
+// Pass is one reduction.
+type Pass struct {
+	Name    string
+	Doc     string   // one paragraph, for `exuvia passes` and the documents
+	Options []string // names of the options that Run understands
+	Run     func(ctx context.Context, in Input) (Output, error)
+}
+
+// Input is what a pass works on.
+type Input struct {
+	Tree    *tree.Tree
+	Python  *python.Runtime
+	Engine  engine.Engine
+	Systems Systems           // trees to run tools in
+	Options map[string]string // from plan.Pass
+}
+
+// Systems are the trees in which passes run programs.
+type Systems struct {
+	Python *tree.Tree // the unreduced system with the app: what helper scripts run in
+	Tools  *tree.Tree // binutils and patchelf
+}
+
+// Output is what a pass made.
+type Output struct {
+	Tree  *tree.Tree
+	Moves []Move
+	Notes []report.Note
+}
+
+// Move says that what was From is now To, or is gone.
+type Move struct {
+	From   string `json:"from"`
+	To     string `json:"to,omitempty"`     // "" is gone
+	Member string `json:"member,omitempty"` // name inside To, where To is an archive
+	Why    string `json:"why,omitempty"`    // for what is gone: "only type stubs"
+}

@@ -1,0 +1,62 @@
+// Package report holds what was built and how it was checked, as data with a
+// stable JSON form. Forms for people are in files of their own.
+package report
+
+// Build is the result of `exuvia build`, and what --json prints.
+type Build struct {
+	Variant   string   `json:"variant"`
+	Reference string   `json:"reference"` // name:tag in the local store
+	Digest    string   `json:"digest"`    // of the image's manifest, "sha256:…"
+	Size      int64    `json:"size"`      // unpacked bytes: regular files once per hard link, links by target length
+	Download  int64    `json:"download"`  // bytes of the compressed layers
+	Files     int      `json:"files"`     // entries that are not directories
+	Layers    []Layer  `json:"layers"`
+	Base      string   `json:"base"`
+	System    string   `json:"system"`
+	Python    string   `json:"python"`   // "3.11.2"
+	Platform  string   `json:"platform"` // "linux/amd64"
+	Engine    string   `json:"engine"`   // which way steps ran
+	Verified  bool     `json:"verified"`
+	Cached    bool     `json:"cached"` // nothing had changed since an earlier build
+	Checks    []Check  `json:"checks"`
+	Timings   []Timing `json:"timings"`
+	Notes     []Note   `json:"notes,omitempty"`
+	Inputs    []Input  `json:"inputs,omitempty"`
+	Published []string `json:"published,omitempty"` // references, files
+}
+
+// Layer is one layer of the image.
+type Layer struct {
+	Name     string `json:"name"`     // "system", "dependencies", "app"
+	Digest   string `json:"digest"`   // of the compressed layer
+	Size     int64  `json:"size"`     // unpacked bytes, as in Build
+	Download int64  `json:"download"` // compressed bytes
+	Files    int    `json:"files"`
+}
+
+// Check is one thing that verification looked at.
+type Check struct {
+	Name   string `json:"name"` // "GET /openapi.json", "main --help", "readable by 65532"
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"` // what was asked and both answers, where they differ; else what was seen, short
+}
+
+// Timing is how long a phase took.
+type Timing struct {
+	Phase   string  `json:"phase"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Note is something the user should know that is no error: a file that was
+// left as it was, a metadata file that could not be read.
+type Note struct {
+	Where string `json:"where"` // phase or pass
+	Path  string `json:"path,omitempty"`
+	Text  string `json:"text"`
+}
+
+// Input is something outside the project that the image was made from.
+type Input struct {
+	Name   string `json:"name"`   // "debian bookworm InRelease", "uv"
+	Digest string `json:"digest"` // SHA-256, hex
+}

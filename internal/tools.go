@@ -1,0 +1,27 @@
+package internal
+
+import (
+	_ "github.com/ProtonMail/go-crypto/openpgp"
+	_ "github.com/elastic/go-seccomp-bpf"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/go-containerregistry/pkg/registry"
+	_ "github.com/google/go-containerregistry/pkg/v1/daemon"
+	_ "github.com/google/go-containerregistry/pkg/v1/layout"
+	_ "github.com/google/go-containerregistry/pkg/v1/remote"
+	_ "github.com/google/go-containerregistry/pkg/v1/tarball"
+	_ "github.com/google/go-containerregistry/pkg/v1/validate"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/moby/patternmatcher"
+	_ "github.com/moby/patternmatcher/ignorefile"
+	_ "github.com/pelletier/go-toml/v2"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/spf13/cobra"
+	_ "github.com/ulikunitz/xz"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "pault.ag/go/debian/control"
+	_ "pault.ag/go/debian/deb"
+	_ "pault.ag/go/debian/dependency"
+	_ "pault.ag/go/debian/version"
+)
