@@ -1,0 +1,93 @@
+package variant
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+
+	"exuvia/internal/plan"
+	"exuvia/internal/project"
+)
+
+// Lean keeps Debian's own Python, what the project reaches of it, and the
+// runtime contract.
+var Lean = Variant{
+	Name:  "lean",
+	Short: "the interpreter, what the project reaches, and the runtime contract, on scratch",
+	Doc: `The app and its dependencies are installed on a Debian system. What the entry
+points reach is kept: Python modules, data, metadata and shared libraries. So
+is what any Python process may lean on without naming it: all codecs, time
+zones, CA certificates, name lookup, licences, package metadata. Sources
+become bytecode, ELF files lose their symbols, pure modules go into one
+archive a layer. Nothing is recompiled or frozen: it is the interpreter that
+the project was tested with.`,
+	Base: "scratch",
+	Plan: planLean,
+}
+
+// leanPasses are in the order in which they run: files go first, so that
+// nothing is worked on that is then dropped; strip before rpath, since
+// stripping a file that patchelf has rewritten can damage it; the archive
+// takes bytecode; duplicates are sought among the final files.
+var leanPasses = []string{"docs", "dpkg", "bytecode", "strip", "rpath", "archive", "dedupe"}
+
+// leanFinders are all there are: nothing else looks for what lean needs.
+var leanFinders = []string{"pyimport", "sharedlib", "pydata"}
+
+func planLean(_ context.Context, in Input) (*plan.Plan, error) {
+	roots := slices.Clone(in.Contract)
+	for i, argv := range in.Entrypoints {
+		roots = append(roots, plan.Root{Path: argv[0][1:], Why: "entry point " + in.Project.Entries[i].Spec})
+	}
+	return &plan.Plan{
+		Variant: "lean",
+		Roots:   roots,
+		Finders: leanFinders,
+		Passes:  passes(leanPasses, in.Project.Settings),
+		Config:  config(in),
+	}, nil
+}
+
+// passes applies the settings to a variant's list.
+func passes(names []string, s project.Settings) []plan.Pass {
+	if len(s.Passes) > 0 {
+		names = s.Passes
+	}
+	var out []plan.Pass
+	for _, n := range names {
+		if slices.Contains(s.Disable, n) {
+			continue
+		}
+		p := plan.Pass{Name: n}
+		if n == "bytecode" {
+			p.Options = map[string]string{"optimize": strconv.Itoa(s.Optimize)}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// config is how every variant's image runs.
+func config(in Input) plan.Config {
+	s := in.Project.Settings
+	c := plan.Config{
+		Entrypoint: in.Entrypoints[0],
+		Env:        []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"},
+		User:       "65532:65532",
+		WorkingDir: "/app",
+		Writable:   s.Writable,
+		StopSignal: "SIGTERM",
+		Labels:     maps.Clone(s.Labels),
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
+		c.Env = append(c.Env, k+"="+s.Env[k])
+	}
+	if s.User != "" {
+		c.User = s.User
+	}
+	for _, p := range s.Ports {
+		c.Ports = append(c.Ports, strconv.Itoa(p)+"/tcp")
+	}
+	return c
+}
