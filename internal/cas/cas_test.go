@@ -1,0 +1,150 @@
+package cas
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"exuvia/internal/tree"
+)
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func put(t *testing.T, s *Store, data string) Blob {
+	t.Helper()
+	b, err := s.Put(strings.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A flipped byte in the cache must never reach an image.
+func TestDamagedBlobIsNoticedAndDropped(t *testing.T) {
+	s := open(t)
+	b := put(t, s, "hello")
+	if err := os.WriteFile(s.path(b.Sum), []byte("jello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(s.path(b.Sum), Stamp, Stamp); err != nil { // as if nobody had written
+		t.Fatal(err)
+	}
+	r, err := s.Open(b.Sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadAll(r); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("reading a damaged blob: %v, want ErrCorrupt", err)
+	}
+	if s.Has(b) {
+		t.Error("the damaged blob is still there")
+	}
+}
+
+func TestWrittenBlobIsNoticedByItsStamp(t *testing.T) {
+	s := open(t)
+	b := put(t, s, "hello")
+	if err := os.WriteFile(s.path(b.Sum), []byte("jello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if s.Has(b) {
+		t.Error("a blob that was written to counts as whole")
+	}
+	put(t, s, "hello")
+	if !s.Has(b) {
+		t.Error("putting it again does not mend it")
+	}
+}
+
+func TestTreeRoundTrip(t *testing.T) {
+	s := open(t)
+	want, err := tree.New(
+		tree.File("bin/x", 0o755, []byte("#!"), tree.Origin{Kind: tree.Deb, Name: "x"}),
+		tree.File("etc/x", 0o600, []byte("#!"), tree.Origin{}),
+		tree.Symlink("x", "bin/x", tree.Origin{}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutTree(t.Context(), "test", Key("a"), want); err != nil {
+		t.Fatal(err)
+	}
+	got, ok := s.Tree("test", Key("a"))
+	if !ok || got.Digest() != want.Digest() {
+		t.Fatalf("tree is not what it was (found: %v)", ok)
+	}
+	dir, err := s.Materialise(t.Context(), got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes := make(map[string]string)
+	err = filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
+		fi, err2 := os.Lstat(p)
+		rel, err3 := filepath.Rel(dir, p)
+		modes[rel] = fi.Mode().String()
+		return errors.Join(err, err2, err3)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(modes, ".")
+	if diff := cmp.Diff(map[string]string{
+		"bin": "drwxr-xr-x", "bin/x": "-rwxr-xr-x", "etc": "drwxr-xr-x", "etc/x": "-rw-------", "x": "Lrwxrwxrwx",
+	}, modes); diff != "" {
+		t.Errorf("on disk (-want +got):\n%s", diff)
+	}
+	// A damaged tree on disk is made anew.
+	if err := os.Remove(filepath.Join(dir, "bin/x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Materialise(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "bin/x")); err != nil {
+		t.Errorf("the damaged tree was not mended: %v", err)
+	}
+}
+
+func TestDamagedRecordIsNone(t *testing.T) {
+	s := open(t)
+	if err := s.Record("test", Key("k"), 42); err != nil {
+		t.Fatal(err)
+	}
+	var got int
+	if !s.Lookup("test", Key("k"), &got) || got != 42 {
+		t.Fatalf("record is %d, want 42", got)
+	}
+	if err := os.WriteFile(s.record("test", Key("k")), []byte("0\n42"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if s.Lookup("test", Key("k"), &got) {
+		t.Error("a damaged record was believed")
+	}
+}
+
+func TestPruneLeavesAUsableStore(t *testing.T) {
+	s := open(t)
+	b := put(t, s, strings.Repeat("x", 5000))
+	n, err := s.Prune()
+	if err != nil || n < 5000 {
+		t.Fatalf("pruning freed %d bytes, error %v", n, err)
+	}
+	if s.Has(b) {
+		t.Error("the blob is still there")
+	}
+	put(t, s, "again")
+}

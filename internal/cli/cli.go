@@ -1,0 +1,138 @@
+// Package cli is the command: flags, environment, text, progress and the exit
+// code. It is the only place that chooses implementations, and the only one
+// that sees the process's environment, clock and streams.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"exuvia/internal/cas"
+	"exuvia/internal/fault"
+)
+
+// Env is the process as the command sees it.
+type Env struct {
+	Args    []string // with the program's name
+	Getenv  func(string) string
+	Environ []string
+	Stdin   *os.File
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// Main runs the command and gives its exit code: 0, that of a [fault.Kind], 1
+// for a defect of exuvia, or, of `exuvia run`, that of the container.
+func Main(ctx context.Context, env Env) int {
+	root := newRoot(env)
+	root.SetArgs(env.Args[1:])
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	var exit exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	}
+	f := explain(ctx, err)
+	fmt.Fprintf(env.Stderr, "exuvia: error: %s\n", oneLine(f.What))
+	fmt.Fprintf(env.Stderr, "exuvia: hint: %s\n", oneLine(f.Hint))
+	return int(f.Kind)
+}
+
+// exitCode is the exit code of a container, which becomes the command's own.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// defect is the exit code of an error that no one has explained.
+const defect fault.Kind = 1
+
+// explain makes an error for the user out of any.
+func explain(ctx context.Context, err error) *fault.Error {
+	if ctx.Err() != nil {
+		return &fault.Error{Kind: fault.Interrupted, What: "interrupted", Hint: "nothing was changed; run the same command again"}
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &fault.Error{Kind: fault.Space, What: err.Error(), Hint: "free some space, with exuvia cache prune for instance, or set EXUVIA_CACHE to a larger disk"}
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		what := f.What
+		if msg := err.Error(); msg != f.What { // context that callers put around it
+			what = msg
+		}
+		return &fault.Error{Kind: f.Kind, What: what, Hint: f.Hint, Err: err}
+	}
+	if errors.Is(err, cas.ErrCorrupt) {
+		return &fault.Error{Kind: fault.Integrity, What: err.Error(), Hint: "the damaged entry was removed; run the same command again"}
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return &fault.Error{Kind: fault.Usage, What: err.Error(), Hint: "check the permissions of this path, or set EXUVIA_CACHE to a directory of yours"}
+	}
+	return &fault.Error{Kind: defect, What: err.Error(), Hint: "this is a defect of exuvia; please report it with the output of the same command and --debug"}
+}
+
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(s, "\n", " ")), " ")
+}
+
+// newRoot makes the command tree.
+func newRoot(env Env) *cobra.Command {
+	a := &app{env: env}
+	root := &cobra.Command{
+		Use:   "exuvia",
+		Short: "The smallest container image that still behaves like your Python project",
+		Long: `exuvia builds, from a Python project, the smallest OCI image that still behaves
+like the project, and proves it: every image is booted and its answers are
+compared with the unreduced app's before it gets a name. It needs no Docker,
+no Python and no root.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fault.Wrap(err, fault.Usage, "see "+cmd.CommandPath()+" --help", "reading flags")
+	})
+	f := root.PersistentFlags()
+	f.StringVar(&a.cacheDir, "cache-dir", "", "where downloads and finished work are kept (default $EXUVIA_CACHE, else ~/.cache/exuvia)")
+	f.StringVar(&a.dataDir, "data-dir", "", "where images are kept (default $EXUVIA_DATA, else ~/.local/share/exuvia)")
+	f.BoolVar(&a.debug, "debug", false, "log every step to stderr")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
+	root.AddCommand(
+		newBuild(a), newVerify(a), newRun(a), newWhy(a),
+		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newVersion(a),
+	)
+	for _, c := range root.Commands() {
+		explainArgs(c)
+	}
+	return root
+}
+
+// explainArgs turns cobra's complaint about a command's arguments into a
+// usage error with its own exit code.
+func explainArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fault.Wrap(err, fault.Usage, "see "+cmd.CommandPath()+" --help", "reading arguments")
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		explainArgs(sub)
+	}
+}

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"exuvia/internal/variant"
+)
+
+// printJSON writes v as scripts read it.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// megabytes prints a size as Docker does: MB of 10^6 bytes.
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+func newImages(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "images", Short: "List the images in the local store", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			store, err := a.store()
+			if err != nil {
+				return err
+			}
+			list, err := store.List()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), list)
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
+			fmt.Fprintln(w, "REFERENCE\tDIGEST\tCREATED\tSIZE\tDOWNLOAD")
+			for _, i := range list {
+				fmt.Fprintf(w, "%s\t%.19s\t%s\t%s\t%s\n", i.Reference, i.Digest, i.Created.UTC().Format(time.DateOnly), megabytes(i.Size), megabytes(i.Download))
+			}
+			return w.Flush()
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func newRemove(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm IMAGE...", Short: "Remove images from the local store", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := a.store()
+			if err != nil {
+				return err
+			}
+			for _, ref := range args {
+				if err := store.Remove(ref); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), ref)
+			}
+			return nil
+		},
+	}
+}
+
+func newCache(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use: "cache", Short: "Show or clear what is kept between builds", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cache, err := a.cache()
+			if err != nil {
+				return err
+			}
+			n, err := cache.Size()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\n", cache.Dir(), megabytes(n))
+			return nil
+		},
+	}
+	c.AddCommand(&cobra.Command{
+		Use: "prune", Short: "Remove everything from the cache; images stay", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cache, err := a.cache()
+			if err != nil {
+				return err
+			}
+			n, err := cache.Prune()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "freed %s\n", megabytes(n))
+			return nil
+		},
+	})
+	return c
+}
+
+func newVariants(*app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "variants", Short: "List the ways to make an image", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			type row struct {
+				Name  string `json:"name"`
+				Short string `json:"short"`
+				Doc   string `json:"doc"`
+				Base  string `json:"base"`
+			}
+			var rows []row
+			for _, v := range variant.All() {
+				rows = append(rows, row{v.Name, v.Short, v.Doc, v.Base})
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), rows)
+			}
+			for _, r := range rows {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (base: %s)\n\n%s\n", r.Name, r.Short, r.Base, r.Doc)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}

@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"github.com/spf13/pflag"
+
+	"exuvia/internal/project"
+)
+
+// settingFlags adds a flag for every setting of [tool.exuvia] that is not a
+// table of its own; a test compares the two lists.
+func settingFlags(f *pflag.FlagSet, s *project.Settings) {
+	f.StringArrayVarP(&s.Entry, "entry", "e", nil, `entry point: "main.py", "module:func", "uvicorn app.main:app"; may be repeated, the first is the image's`)
+	f.StringVar(&s.Python, "python", "", `Python version, "3.11"`)
+	f.StringVar(&s.System, "system", "", `what the app is installed on: "debian:bookworm", a directory or tarball that holds a CPython`)
+	f.StringVar(&s.Base, "base", "", `what the image sits on: "scratch"`)
+	f.StringVar(&s.Platform, "platform", "", `platform of the image, "linux/amd64"`)
+	f.StringVar(&s.Name, "name", "", "name of the image")
+	f.StringVarP(&s.Tag, "tag", "t", "", "tag of the image")
+	f.StringArrayVar(&s.Groups, "groups", nil, "dependency group to install (PEP 735)")
+	f.StringArrayVar(&s.Extras, "extras", nil, "extra of the project to install")
+	f.StringArrayVar(&s.Include, "include", nil, "project file to keep though it is ignored or looks like a secret")
+	f.StringArrayVar(&s.Exclude, "exclude", nil, "project files to leave out, a pattern as in .dockerignore")
+	f.StringArrayVar(&s.Keep, "keep", nil, `module, "dist:NAME" or "/path" to keep in any case`)
+	f.StringToStringVar(&s.Env, "env", nil, "environment variable of the image, KEY=value")
+	f.StringToStringVar(&s.Labels, "labels", nil, "label of the image, KEY=value")
+	f.StringVar(&s.User, "user", "", `user of the image (default "65532:65532")`)
+	f.IntSliceVar(&s.Ports, "ports", nil, "TCP port that the image exposes")
+	f.StringArrayVar(&s.Writable, "writable", nil, "directory that stays writable where the root is read-only")
+	f.StringSliceVar(&s.Passes, "passes", nil, "reductions to run, in this order, in place of the variant's own")
+	f.StringSliceVar(&s.Disable, "disable", nil, "reductions not to run")
+	f.IntVar(&s.Optimize, "optimize", 0, "optimisation level of bytecode: 1 drops asserts, 2 docstrings too")
+}

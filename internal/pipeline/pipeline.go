@@ -1,0 +1,75 @@
+// Package pipeline is the order of the phases from a project's directory to a
+// verified image; nothing else knows it. What each phase does is in the
+// packages below, reached through the interfaces here or called directly
+// where there is one way of doing it.
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"exuvia/internal/base"
+	"exuvia/internal/cas"
+	"exuvia/internal/engine"
+	"exuvia/internal/install"
+	"exuvia/internal/oci"
+	"exuvia/internal/project"
+	"exuvia/internal/python"
+)
+
+// Bases finds base systems by reference. An unknown or unfit one is a
+// fault.Base that lists what there is.
+type Bases interface {
+	Base(ctx context.Context, ref string, p v1.Platform) (*base.Base, error)
+	// Tools assembles the packages, with what they depend on, from the suite
+	// that ref is of.
+	Tools(ctx context.Context, ref string, packages []string, p v1.Platform) (*base.Base, error)
+	// SystemFor chooses the system for a project: the newest released one
+	// whose Python the versions allow.
+	SystemFor(ctx context.Context, requires, pin string) (string, error)
+}
+
+// Installer puts a project and its dependencies on a system.
+type Installer interface {
+	Install(ctx context.Context, p *project.Project, b *base.Base, rt *python.Runtime) (*install.Result, error)
+}
+
+// Publisher delivers an image and says where it is now.
+type Publisher interface {
+	Publish(ctx context.Context, img v1.Image) (string, error)
+}
+
+// Engine runs steps and boots images.
+type Engine interface {
+	engine.Engine
+	engine.Booter
+	Mode() string
+}
+
+// Pipeline has what the phases are done with.
+type Pipeline struct {
+	Bases    Bases
+	Engine   Engine
+	Cache    *cas.Store
+	Store    *oci.Store
+	Install  func(pip *base.Base) Installer
+	Clock    func() time.Time
+	Progress func(format string, args ...any)
+	Log      *slog.Logger
+	Version  string // of exuvia itself: enters the key of a finished build
+}
+
+// Request is what one build is asked for.
+type Request struct {
+	Path      string           // project directory or script
+	Settings  project.Settings // of the command line; they win over the project's
+	Variant   string
+	Reference string // name:tag; "" is made of the project's name
+	Platform  v1.Platform
+	Epoch     time.Time // of every file in the image
+	NoVerify  bool
+	Publish   []Publisher
+}
