@@ -6,6 +6,7 @@ package reduce
 import (
 	"context"
 
+	"exuvia/internal/cas"
 	"exuvia/internal/engine"
 	"exuvia/internal/python"
 	"exuvia/internal/report"
@@ -25,6 +26,7 @@ type Input struct {
 	Tree    *tree.Tree
 	Python  *python.Runtime
 	Engine  engine.Engine
+	Store   *cas.Store        // where passes keep what they made, so that only what changed is made again
 	Systems Systems           // trees to run tools in
 	Options map[string]string // from plan.Pass
 }
