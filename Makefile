@@ -1,0 +1,41 @@
+# The versions of the tools that are no part of the program.
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GO      ?= go
+E2E      = -tags e2e -timeout 40m
+
+export CGO_ENABLED = 0
+
+.PHONY: build demo test unit e2e lint golden bench fuzz
+
+build:
+	$(GO) build -trimpath -o bin/exuvia ./cmd/exuvia
+
+# Builds the example, boots it, asks it, and shows its size.
+demo: build
+	./bin/exuvia build examples/rest-app
+	./hack/demo ./bin/exuvia rest-app
+
+# All tests: lint, unit and script tests, then real images.
+test: lint unit e2e
+
+lint:
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+unit:
+	$(GO) test ./...
+
+e2e:
+	$(GO) test $(E2E) ./...
+
+# Rewrites the golden files; look at the difference before committing it.
+golden:
+	$(GO) test ./internal/report ./internal/cli -update
+
+bench: build
+	$(GO) run ./bench
+
+# A minute for every parser of what comes from outside.
+fuzz:
+	./hack/fuzz 60s
