@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"exuvia/internal/tree"
@@ -167,9 +168,9 @@ func (s *Store) fill(ctx context.Context, root string, t *tree.Tree) error {
 			return err
 		}
 	}
-	for i := len(dirs) - 1; i >= 0; i-- {
-		name := filepath.Join(root, dirs[i].Path)
-		if err := os.Chmod(name, dirs[i].Mode.Perm()|0o700|dirs[i].Mode&fs.ModeSticky); err != nil {
+	for _, d := range slices.Backward(dirs) {
+		name := filepath.Join(root, d.Path)
+		if err := os.Chmod(name, d.Mode.Perm()|0o700|d.Mode&fs.ModeSticky); err != nil {
 			return err
 		}
 		if err := os.Chtimes(name, Stamp, Stamp); err != nil {
@@ -223,11 +224,14 @@ func (s *Store) copyAs(variant, sum string, perm fs.FileMode) error {
 // RemoveAll removes dir also where directories in it cannot be written, as
 // overlayfs leaves them.
 func RemoveAll(dir string) {
-	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(p, 0o700)
-		}
-		return nil
-	})
+	if root, err := os.OpenRoot(dir); err == nil {
+		_ = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, _ error) error {
+			if d != nil && d.IsDir() {
+				_ = root.Chmod(p, 0o700) // what cannot be removed then is reported by nobody: it is only space
+			}
+			return nil
+		})
+		_ = root.Close()
+	}
 	_ = os.RemoveAll(dir)
 }

@@ -327,7 +327,7 @@ func (t *Tree) Digest() string {
 		for _, k := range slices.Sorted(maps.Keys(e.Xattrs)) {
 			fmt.Fprintf(h, " %q=%q", k, e.Xattrs[k])
 		}
-		io.WriteString(h, "\n")
+		fmt.Fprintln(h)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
