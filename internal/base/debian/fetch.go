@@ -1,0 +1,265 @@
+package debian
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"exuvia/internal/cas"
+	"exuvia/internal/fault"
+)
+
+// Limits of a download.
+const (
+	tries = 4
+	stall = 60 * time.Second // without a byte
+)
+
+// errMissing is an answer of 404 or 410.
+var errMissing = errors.New("not found")
+
+// errStalled ends a download in which nothing moves.
+var errStalled = fmt.Errorf("nothing came for %s", stall)
+
+// mismatch is a file that is not what the signed index says.
+type mismatch struct{ what string }
+
+func (m *mismatch) Error() string { return m.what }
+
+// statusError is an answer other than 200.
+type statusError struct{ code int }
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("answer %d %s", e.code, http.StatusText(e.code))
+}
+
+// fetcher downloads into the cache.
+type fetcher struct {
+	client *http.Client
+	cache  *cas.Store
+	pause  time.Duration // before the second try; it doubles
+}
+
+// clientFor is the caller's client with the proxies and CA files that the
+// host's apt uses. The caller's own proxy is used where apt names none.
+func clientFor(c *http.Client, h host, settings conf) (*http.Client, error) {
+	if c == nil {
+		c = &http.Client{}
+	}
+	base, ok := c.Transport.(*http.Transport)
+	if c.Transport == nil {
+		base, ok = http.DefaultTransport.(*http.Transport)
+	}
+	if !ok {
+		return c, nil // the caller knows better
+	}
+	t := base.Clone()
+	given := t.Proxy
+	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		switch p := settings.proxy(r.URL); {
+		case strings.EqualFold(p, "DIRECT"):
+			return nil, nil
+		case p != "":
+			return url.Parse(p)
+		case given != nil:
+			return given(r)
+		}
+		return nil, nil
+	}
+	if name := settings["acquire::https::cainfo"]; name != "" {
+		pem, err := h.read(name, maxKeyring)
+		if err != nil {
+			return nil, fmt.Errorf("reading the CA file that apt uses: %w", err)
+		}
+		if t.TLSClientConfig == nil {
+			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		t.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("no certificate in %s, which apt uses", name)
+		}
+	}
+	own := *c
+	own.Transport = t
+	return &own, nil
+}
+
+// proxy gives the proxy that apt would use for u: "" for no word on it.
+func (c conf) proxy(u *url.URL) string {
+	names := []string{"acquire::http::proxy"}
+	if u.Scheme == "https" {
+		names = []string{"acquire::https::proxy", "acquire::http::proxy"}
+	}
+	for _, n := range names {
+		if p := c[n+"::"+strings.ToLower(u.Hostname())]; p != "" {
+			return p
+		}
+		if p := c[n]; p != "" && p != "false" {
+			return p
+		}
+	}
+	return ""
+}
+
+// blob makes sure that the file with this hash is in the cache. The first of
+// the addresses that has it is used.
+func (f *fetcher) blob(ctx context.Context, b cas.Blob, addresses ...*url.URL) error {
+	if f.cache.Has(b) {
+		return nil
+	}
+	var last error
+	for _, u := range addresses {
+		_, err := f.get(ctx, u, b.Size, b.Sum)
+		if err == nil {
+			return nil
+		}
+		if last == nil || !errors.Is(err, errMissing) {
+			last = err
+		}
+		var m *mismatch
+		if !errors.Is(err, errMissing) && !errors.As(err, &m) {
+			break
+		}
+	}
+	return last
+}
+
+// get downloads a file of at most limit bytes into the cache, and of exactly
+// that many and with this hash where sum is not "". What may pass is tried
+// again.
+func (f *fetcher) get(ctx context.Context, u *url.URL, limit int64, sum string) (cas.Blob, error) {
+	pause := f.pause
+	for try := 1; ; try++ {
+		b, err := f.once(ctx, u, limit, sum)
+		if err == nil || try == tries || !passing(err) || ctx.Err() != nil { //nolint:forbidigo // only whether, not why: the cause is in err
+			return b, explain(ctx, u, err)
+		}
+		select {
+		case <-ctx.Done():
+			return cas.Blob{}, context.Cause(ctx)
+		case <-time.After(pause):
+			pause *= 2
+		}
+	}
+}
+
+// passing reports whether another try may help.
+func passing(err error) bool {
+	var s *statusError
+	if errors.As(err, &s) {
+		return s.code >= 500 || s.code == http.StatusTooManyRequests || s.code == http.StatusRequestTimeout
+	}
+	var local *localError
+	return !errors.Is(err, errMissing) && !errors.As(err, &local)
+}
+
+// localError is a failure of this machine, not of the network.
+type localError struct{ error }
+
+func (e *localError) Unwrap() error { return e.error }
+
+// explain makes err one for the user.
+func explain(ctx context.Context, u *url.URL, err error) error {
+	var (
+		m     *mismatch
+		local *localError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, errMissing):
+		return fmt.Errorf("%s: %w", u.Redacted(), err)
+	case errors.As(err, &local):
+		return err
+	case errors.As(err, &m):
+		return fault.Wrap(err, fault.Integrity, "the mirror or a proxy changes files or is being updated; try again later or name another mirror",
+			"downloading %s", u.Redacted())
+	}
+	var e *url.Error
+	if errors.As(err, &e) {
+		err = e.Err // its text repeats the address, with the password
+	}
+	return fault.Wrap(err, fault.Network, "check the network, the proxy and the mirror; what is in the cache needs none",
+		"downloading %s", u.Redacted())
+}
+
+func (f *fetcher) once(ctx context.Context, u *url.URL, limit int64, sum string) (cas.Blob, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(stall, func() { cancel(errStalled) })
+	defer idle.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return cas.Blob{}, err
+	}
+	req.Header.Set("User-Agent", "exuvia")
+	req.Header.Set("Accept-Encoding", "identity") // a .gz file is to stay one
+	resp, err := f.client.Do(req)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return cas.Blob{}, err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusGone:
+		return cas.Blob{}, errMissing
+	default:
+		return cas.Blob{}, &statusError{resp.StatusCode}
+	}
+	body := &body{r: resp.Body, left: limit, h: sha256.New(), sum: sum, moved: func() { idle.Reset(stall) }}
+	b, err := f.cache.Put(body)
+	switch {
+	case body.err != nil && context.Cause(ctx) != nil:
+		return b, context.Cause(ctx)
+	case body.err != nil:
+		return b, body.err
+	case err != nil:
+		return b, &localError{err}
+	}
+	return b, nil
+}
+
+// body checks a download while it is written, so that nothing wrong enters
+// the cache, and remembers whether it was the reading that failed.
+type body struct {
+	r     io.Reader
+	left  int64 // bytes that may still come
+	h     hash.Hash
+	sum   string // "" for any
+	moved func()
+	err   error
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.moved()
+	b.h.Write(p[:n])
+	b.left -= int64(n)
+	switch {
+	case b.left < 0:
+		err = &mismatch{"it is larger than expected"}
+	case errors.Is(err, io.EOF) && b.sum != "" && b.left > 0:
+		err = &mismatch{fmt.Sprintf("it ends %d bytes early", b.left)}
+	case errors.Is(err, io.EOF) && b.sum != "" && hex.EncodeToString(b.h.Sum(nil)) != b.sum:
+		err = &mismatch{"its SHA-256 is not " + b.sum}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return n, err
+}
