@@ -1,0 +1,121 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"exuvia/internal/engine"
+	"exuvia/internal/fault"
+)
+
+// ended makes the answer of a program that ran to its end.
+func ended(name string, e engine.Exit) answer {
+	log := string(e.Stderr) + "\n" + string(e.Stdout)
+	return answer{
+		name:   name,
+		seen:   fmt.Sprintf("exit code %d, %d bytes on stdout, %d on stderr", e.Code, len(e.Stdout), len(e.Stderr)),
+		fields: map[string]string{"state": string(exits), "exit": strconv.Itoa(e.Code)},
+		texts:  map[string][]byte{"stdout": e.Stdout, "stderr": withoutSource(e.Stderr)},
+		log:    log,
+	}
+}
+
+// help asks an entry point for its --help. One that listens or stays instead
+// does not know it, which has to be so in both.
+func (v *verifier) help(e Entry) question {
+	name := e.Name + " --help"
+	return question{
+		name: name,
+		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
+			a, err := v.runOnce(ctx, s, name, append(e.Args[:len(e.Args):len(e.Args)], "--help"), v.limits.help)
+			return []answer{a}, err
+		},
+		started: func(as []answer) error {
+			// An exception about the argument is an answer to it; any other
+			// says that the entry point needs something that is not there.
+			if bad := crash(as[0]); bad != "" && !strings.Contains(bad, "--help") {
+				return v.noStart(e.Name, bad)
+			}
+			return nil
+		},
+	}
+}
+
+// command runs a command of the probe.
+func (v *verifier) command(argv []string) question {
+	name := oneLine(strings.Join(argv, " "))
+	return question{
+		name: name,
+		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
+			a, err := v.runOnce(ctx, s, name, argv, v.limits.start)
+			return []answer{a}, err
+		},
+		started: func(as []answer) error {
+			if code := as[0].fields["exit"]; code == "126" || code == "127" {
+				return v.noStart(name, engine.LastLines(as[0].log, 3))
+			}
+			return nil
+		},
+	}
+}
+
+// runOnce boots s with argv and gives how it ends, or that it does not.
+func (v *verifier) runOnce(ctx context.Context, s Subject, name string, argv []string, limit time.Duration) (answer, error) {
+	p, err := boot(ctx, v.Booter, s, argv, v.options())
+	if err != nil {
+		return answer{}, err
+	}
+	defer p.kill()
+	st, _, err := p.until(ctx, limit, v.limits.poll, anyPort)
+	if err != nil {
+		return answer{}, err
+	}
+	if st == exits {
+		return ended(name, p.exit), nil
+	}
+	p.kill()
+	return answer{
+		name:   name,
+		seen:   "no end: it " + string(st),
+		fields: map[string]string{"state": string(st)},
+		faults: exceptions(string(p.exit.Stderr)),
+		log:    string(p.exit.Stderr),
+	}, p.err
+}
+
+func (v *verifier) options() engine.BootOptions {
+	return engine.BootOptions{Env: v.env, Volumes: v.volumes}
+}
+
+var usage = regexp.MustCompile(`(?i)\busage\b`)
+
+// crash gives what the unreduced app said if its end was no answer: by an
+// exception, by a signal, or because there was nothing to start; "" if it was
+// one. A command that is given no arguments explains its usage, with code 2
+// (click, argparse) or another.
+func crash(a answer) string {
+	code, err := strconv.Atoi(a.fields["exit"])
+	if err != nil || code == 0 {
+		return ""
+	}
+	last := engine.LastLines(a.log, 3)
+	if es := exceptions(a.log); len(es) > 0 {
+		return es[len(es)-1]
+	}
+	if code == 2 || code < 126 && usage.MatchString(a.log) {
+		return ""
+	}
+	if last == "" {
+		last = "exit code " + strconv.Itoa(code)
+	}
+	return last
+}
+
+// noStart is the error for an unreduced app that does not start.
+func (v *verifier) noStart(name, why string) error {
+	return fault.New(fault.Start, startHint, "the unreduced project does not start: %s: %s", name, oneLine(why))
+}

@@ -1,0 +1,220 @@
+// Package verify proves that an image behaves like the project it was made
+// of: both are booted side by side, asked the same questions in the same
+// order, and every answer is compared. What is asked is found out, not
+// configured: the port from what listens, the requests from /openapi.json,
+// `--help` of every entry point, and what any Python process may lean on. It
+// also checks the image's files without starting anything ([Static]) and
+// measures starts ([Measure]).
+//
+// It knows neither how an image is stored nor how it is booted, and it decides
+// nothing about what an image should contain.
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"exuvia/internal/engine"
+	"exuvia/internal/fault"
+	"exuvia/internal/plan"
+	"exuvia/internal/project"
+	"exuvia/internal/report"
+	"exuvia/internal/tree"
+)
+
+// Subject is an app that can be booted.
+type Subject struct {
+	Name   string // for people: "lean", "the unreduced app"
+	Tree   *tree.Tree
+	Config plan.Config
+}
+
+// Entry is a declared entry point.
+type Entry struct {
+	Name string   // "main"
+	Args []string // its argv in both subjects, without arguments of the user: ["/app/main"]
+}
+
+// Input is what a verification works on.
+type Input struct {
+	Full    Subject // the app as installed, with sources; the measure of all
+	Lean    Subject // the image, as read back from the disk
+	Entries []Entry // the first is started as Config.Entrypoint says; the others only say their --help
+	Probe   project.Probe
+	// ProjectFiles has what Probe.Files names, by paths relative to the
+	// project.
+	ProjectFiles *tree.Tree
+	// Modules are imported in both where Probe.Start is "import".
+	Modules []string
+	// Python is the interpreter's path in Full, "" where it has none. The
+	// runtime contract is compared if Lean has it too.
+	Python   string
+	Booter   engine.Booter
+	Temp     string // a directory for files that boots are given; "" is the system's
+	Parallel int    // questions at a time, each to both subjects; 0 is one a core
+	Log      *slog.Logger
+	Progress func(format string, args ...any) // may be nil
+
+	limits limits
+}
+
+// limits are how long things may take.
+type limits struct {
+	start  time.Duration // to listen or to exit
+	help   time.Duration // to exit after --help
+	stop   time.Duration // to exit after the stop signal
+	script time.Duration // of a helper
+	head   time.Duration // from a request to the head of its answer
+	body   time.Duration // from there to its end
+	poll   time.Duration // between two looks at a process
+}
+
+// defaults are the limits that apply where none is set.
+func (l limits) defaults(p project.Probe) limits {
+	l.start = cmp.Or(l.start, time.Duration(p.Timeout)*time.Second, 30*time.Second)
+	l.help = cmp.Or(l.help, 20*time.Second)
+	l.script = cmp.Or(l.script, 5*time.Minute)
+	l.stop = cmp.Or(l.stop, 10*time.Second)
+	l.head = cmp.Or(l.head, 10*time.Second)
+	l.body = cmp.Or(l.body, 5*time.Second)
+	l.poll = cmp.Or(l.poll, 3*time.Millisecond)
+	return l
+}
+
+const (
+	startHint = "say under [tool.exuvia.probe] what it needs to start: args, env, files, or commands to run in its place; start = \"import\" compares imports only"
+	keepHint  = "keep what is missing with [tool.exuvia] keep = [\"module\", \"dist:NAME\", \"/path\"], or name a field that always varies under [tool.exuvia.probe] variable = [%q]"
+)
+
+// Run asks both subjects and compares. The checks are given in any case, in a
+// fixed order. If the unreduced app does not start the error is a
+// [*fault.Error] of kind Start, if the image differs one of kind Differs; any
+// other is a failure to verify at all.
+func Run(ctx context.Context, in Input) ([]report.Check, error) {
+	v, err := newVerifier(in)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	qs := v.questions()
+	results := make([][]verdict, len(qs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(cmp.Or(in.Parallel, runtime.NumCPU()))
+	for i, q := range qs {
+		group.Go(func() error {
+			v.progress("comparing %s", q.name)
+			var err error
+			results[i], err = v.settle(ctx, q)
+			return err
+		})
+	}
+	err = group.Wait()
+	var checks []report.Check
+	var failed []verdict
+	for _, vs := range results {
+		for _, d := range vs {
+			checks = append(checks, d.check)
+			if !d.check.OK {
+				failed = append(failed, d)
+			}
+		}
+	}
+	if err == nil && len(failed) > 0 {
+		err = differs(failed)
+	}
+	return checks, err
+}
+
+// differs makes the error of the checks that failed. The first whose cause is
+// known speaks for all: a missing module shows in many places.
+func differs(failed []verdict) error {
+	first := failed[0]
+	for _, d := range failed {
+		if d.cause.what != "" {
+			first = d
+			break
+		}
+	}
+	what := fmt.Sprintf("the image does not behave like the project: %s: %s", first.check.Name, first.check.Detail)
+	if n := len(failed) - 1; n == 1 {
+		what += " (one more check fails)"
+	} else if n > 1 {
+		what += fmt.Sprintf(" (%d more checks fail)", n)
+	}
+	hint := fmt.Sprintf(keepHint, first.field())
+	if first.cause.keep != "" {
+		hint = fmt.Sprintf("[tool.exuvia] keep = [%q] keeps it in the image", first.cause.keep)
+	}
+	return &fault.Error{Kind: fault.Differs, What: oneLine(what), Hint: hint}
+}
+
+// oneLine makes a message fit for an error: no line breaks.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// verifier is an Input made ready.
+type verifier struct {
+	Input
+	volumes []engine.Volume
+	env     []string
+	scratch *scratch
+}
+
+func newVerifier(in Input) (*verifier, error) {
+	in.limits = in.limits.defaults(in.Probe)
+	if in.Log == nil {
+		in.Log = slog.New(slog.DiscardHandler)
+	}
+	if len(in.Entries) == 0 {
+		return nil, fmt.Errorf("verifying %s: no entry points", in.Lean.Name)
+	}
+	dir, err := newScratch(in.Temp)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{Input: in, scratch: dir, env: environ(in.Probe.Env)}
+	if v.volumes, err = dir.volumes(in.Probe.Files, in.ProjectFiles); err != nil {
+		dir.close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *verifier) close() { v.scratch.close() }
+
+func (v *verifier) progress(format string, args ...any) {
+	if v.Progress != nil {
+		v.Progress(format, args...)
+	}
+}
+
+// questions are all that is asked; each is asked on boots of its own. The slow
+// ones come first.
+func (v *verifier) questions() []question {
+	var qs []question
+	if v.Probe.Start == "import" {
+		qs = append(qs, v.imports())
+	} else {
+		qs = append(qs, v.run())
+		for _, e := range v.Entries {
+			qs = append(qs, v.help(e))
+		}
+	}
+	for _, argv := range v.Probe.Commands {
+		if len(argv) > 0 {
+			qs = append(qs, v.command(argv))
+		}
+	}
+	if v.Python != "" {
+		if _, ok := v.Lean.Tree.Resolve(v.Python); ok {
+			qs = append(qs, v.contract())
+		}
+	}
+	return qs
+}
