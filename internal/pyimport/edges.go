@@ -263,6 +263,9 @@ func (d *decision) call(u use, isOptional bool) {
 	}
 	known, _, dynamic := strings.Cut(name, unknown)
 	if dynamic {
+		if d.tabled(known) {
+			return
+		}
 		if !strings.Contains(known, ".") {
 			if d.file.From.Kind == tree.Project {
 				d.note(d.file.Path, fmt.Sprintf("line %d imports a module whose name is not known before it runs; name such modules with [tool.exuvia] keep", u.Line))
@@ -284,6 +287,23 @@ func (d *decision) call(u use, isOptional bool) {
 		return
 	}
 	d.named(abs, KindImport, d.at(u.Line), 1, true)
+}
+
+// tabled reports whether what is imported is any submodule of the own package
+// and a table of strings in the file says which: then the strings are enough.
+// So does pydantic's __getattr__.
+func (d *decision) tabled(prefix string) bool {
+	known := d.facts[d.file.Path]
+	if !known.has("lazy") || prefix != "." && prefix != d.file.pkg+"." {
+		return false
+	}
+	for s := range known.Strings {
+		name, ok := d.file.absolute("."+strings.TrimLeft(s, "."), d.file.pkg)
+		if m, found := d.mods.find(name); ok && found && m.file != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // under adds every module whose name begins with the prefix, up to the next
@@ -362,18 +382,24 @@ func (d *decision) patterns(known *facts) {
 			}
 			fallthrough
 		case dynamic:
-			if strings.HasPrefix(prefix, ".") {
-				abs, ok := d.file.absolute(prefix+"x", d.file.pkg)
-				if !ok || !known.has("dynamic") {
-					continue
-				}
-				prefix = strings.TrimSuffix(abs, "x")
+			if abs, ok := d.file.absolute(prefix+"x", d.file.pkg); ok && d.suspect(prefix, known) {
+				d.under(strings.TrimSuffix(abs, "x"), note, false)
 			}
-			d.under(prefix, note, false)
 		default:
 			d.named(full, KindString, note, 1, false)
 		}
 	}
+}
+
+// suspect reports whether a pattern that is not itself imported is likely to
+// be a module's name: "." alone says nothing, "pkg." is as often the name of
+// a span or a logger, unless the file imports by variables.
+func (d *decision) suspect(prefix string, known *facts) bool {
+	dots := strings.Count(strings.TrimLeft(prefix, "."), ".")
+	if strings.HasPrefix(prefix, ".") {
+		return known.has("dynamic") && len(prefix) > 1
+	}
+	return dots > 1 || known.has("dynamic") && !d.tabled(prefix)
 }
 
 // strings looks at constant strings. The standard library names modules in

@@ -27,6 +27,7 @@ type modules struct {
 	path     []string // links followed
 	std      map[string]bool
 	builtin  map[string]bool
+	inside   map[string]bool // frozen or made at the start; a file of that name comes first
 	known    map[string]found
 }
 
@@ -41,10 +42,14 @@ func newModules(t *tree.Tree, rt *python.Runtime, before, after []string) *modul
 		suffixes: append(slices.Clone(rt.Suffixes), ".py", ".pyc"),
 		std:      map[string]bool{t.Real(rt.Stdlib): true, t.Real(rt.DynLoad): true},
 		builtin:  make(map[string]bool),
+		inside:   make(map[string]bool),
 		known:    make(map[string]found),
 	}
 	for _, b := range rt.Builtin {
 		m.builtin[b] = true
+	}
+	for _, b := range slices.Concat(rt.Frozen, rt.Initial) {
+		m.inside[b] = true
 	}
 	for _, dir := range slices.Concat(before, rt.Path, after) {
 		m.extend(dir)
@@ -84,7 +89,10 @@ func (m *modules) search(name string) (module, bool) {
 		if m.builtin[name] {
 			return module{name: name, std: true, builtin: true}, true
 		}
-		return m.in(m.path, name, base, true)
+		if found, ok := m.in(m.path, name, base, true); ok && (found.file != "" || !m.inside[name]) {
+			return found, true
+		}
+		return module{name: name, std: true, builtin: true}, m.inside[name]
 	}
 	p, ok := m.find(parent)
 	if !ok || len(p.dirs) == 0 {

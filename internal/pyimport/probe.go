@@ -31,26 +31,31 @@ type probe struct {
 	Error string            `json:"error,omitempty"`
 }
 
-// probe imports extension modules in the sandbox.
-func (f *Finder) probe(ctx context.Context, files []tree.Entry) error {
+// unprobed takes from the cache what is known of extension modules and gives
+// the others by name.
+func (f *Finder) unprobed(files []tree.Entry) map[string]tree.Entry {
 	names := make(map[string]tree.Entry)
 	for _, e := range files {
-		name, _, _, _ := f.mods.name(e.Path)
 		if _, done := f.probes[e.Path]; done {
 			continue
 		}
-		// Of several files for one name the interpreter takes one.
-		if m, ok := f.mods.find(name); !ok || m.file != e.Path {
-			f.probes[e.Path] = probe{}
-			continue
-		}
 		var p probe
-		if f.in.Cache.Lookup("pyprobe", f.probeKey(e), &p) {
+		name, _, _, _ := f.mods.name(e.Path)
+		m, ok := f.mods.find(name)
+		switch {
+		case !ok || m.file != e.Path: // of several files for one name the interpreter takes one
+			f.probes[e.Path] = probe{}
+		case f.in.Cache.Lookup("pyprobe", f.probeKey(e), &p):
 			f.probes[e.Path] = p
-			continue
+		default:
+			names[name] = e
 		}
-		names[name] = e
 	}
+	return names
+}
+
+// probe imports extension modules in the sandbox.
+func (f *Finder) probe(ctx context.Context, names map[string]tree.Entry) error {
 	if len(names) == 0 {
 		return nil
 	}

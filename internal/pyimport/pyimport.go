@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"exuvia/internal/cas"
 	"exuvia/internal/engine"
 	"exuvia/internal/python"
@@ -105,13 +107,14 @@ func (f *Finder) Prepare(ctx context.Context, level []tree.Entry) error {
 			extensions = append(extensions, e)
 		}
 	}
-	if err := f.learn(ctx, sources); err != nil {
+	names := f.unprobed(extensions)
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return f.probe(gctx, names) })
+	group.Go(func() error { return f.learn(gctx, sources) })
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := f.learn(ctx, f.starred(sources)); err != nil {
-		return err
-	}
-	return f.probe(ctx, extensions)
+	return f.learn(ctx, f.starred(sources))
 }
 
 // starred are the packages that "from package import *" is said of in the
@@ -184,7 +187,7 @@ func (f *Finder) Find(ctx context.Context, e tree.Entry) ([]reach.Edge, error) {
 		return f.ofSource(ctx, e)
 	case extension:
 		if _, ok := f.probes[e.Path]; !ok {
-			if err := f.probe(ctx, []tree.Entry{e}); err != nil {
+			if err := f.Prepare(ctx, []tree.Entry{e}); err != nil {
 				return nil, err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,11 +30,19 @@ import (
 type hostEngine struct {
 	dir  string
 	env  []string
-	runs *[]string
+	runs *runs
+}
+
+// runs are the steps that were run.
+type runs struct {
+	sync.Mutex
+	names []string
 }
 
 func (h hostEngine) Run(ctx context.Context, s plan.Step, trees engine.Trees) (*tree.Tree, error) {
-	*h.runs = append(*h.runs, s.Name)
+	h.runs.Lock()
+	h.runs.names = append(h.runs.names, s.Name)
+	h.runs.Unlock()
 	dir, err := os.MkdirTemp(h.dir, "step")
 	if err != nil {
 		return nil, err
@@ -211,7 +220,7 @@ func onHost(t *testing.T) host {
 	if err := os.WriteFile(filepath.Join(app, "main.py"), []byte(demo), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h := host{app: app, engine: hostEngine{dir: dir, runs: new([]string)}}
+	h := host{app: app, engine: hostEngine{dir: dir, runs: new(runs)}}
 	bin := tree.File(exe[1:], 0o755, []byte("not read"), tree.Origin{})
 	only, err := tree.New(bin)
 	if err != nil {
@@ -264,12 +273,13 @@ func TestDemoClosure(t *testing.T) {
 	start := time.Now()
 	f, g := h.walk(t)
 	cold := time.Since(start)
-	*h.engine.runs = nil
+	t.Logf("%d steps", len(h.engine.runs.names))
+	h.engine.runs.names = nil
 	start = time.Now()
 	h.walk(t)
 	t.Logf("cold %v, warm %v, %d files", cold, time.Since(start), len(g.Paths()))
-	if len(*h.engine.runs) != 0 {
-		t.Errorf("the second walk ran %v", *h.engine.runs)
+	if len(h.engine.runs.names) != 0 {
+		t.Errorf("the second walk ran %v", h.engine.runs.names)
 	}
 	for _, n := range f.Notes() {
 		t.Log(n)

@@ -45,9 +45,7 @@ type edge struct{ from, to string }
 // self-tests, command lines or platform probes run.
 var selfTests = map[edge]string{
 	{"random", "statistics"}:            "random's self-test",
-	{"pickle", "pprint"}:                "pickle's command line",
 	{"_sitebuiltins", "pydoc"}:          "only help() starts it",
-	{"webbrowser", "getopt"}:            "webbrowser's command line",
 	{"platform", "plistlib"}:            "reads the version of macOS",
 	{"zipfile", "py_compile"}:           "PyZipFile compiles packages, which needs their sources",
 	{"sysconfig", "_osx_support"}:       "macOS only",
