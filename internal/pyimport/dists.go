@@ -56,13 +56,23 @@ type plugin struct {
 	file string
 }
 
-// readGroups gathers the entry points of all distributions by group.
-func readGroups(t *tree.Tree, dirs []string) (map[string][]plugin, error) {
-	groups := make(map[string][]plugin)
+// readDists gathers the entry points of all distributions by group, and where
+// their metadata are by their normalised names.
+func readDists(t *tree.Tree, dirs []string) (groups map[string][]plugin, metadata map[string]string, err error) {
+	groups, metadata = make(map[string][]plugin), make(map[string]string)
 	for _, dir := range dirs {
 		for _, d := range t.Children(dir) {
-			if !d.IsDir() || !strings.HasSuffix(d.Path, ".dist-info") && !strings.HasSuffix(d.Path, ".egg-info") {
+			base := path.Base(d.Path)
+			ext := path.Ext(base)
+			if !d.IsDir() || ext != ".dist-info" && ext != ".egg-info" {
 				continue
+			}
+			name, _, _ := strings.Cut(strings.TrimSuffix(base, ext), "-")
+			name = canonical(name)
+			for _, m := range []string{"METADATA", "PKG-INFO"} {
+				if e, ok := t.Lookup(path.Join(d.Path, m)); ok && metadata[name] == "" {
+					metadata[name] = e.Path
+				}
 			}
 			e, ok := t.Lookup(path.Join(d.Path, "entry_points.txt"))
 			if !ok || !e.IsRegular() {
@@ -70,14 +80,21 @@ func readGroups(t *tree.Tree, dirs []string) (map[string][]plugin, error) {
 			}
 			data, err := e.ReadAll(maxMetadata)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			for _, p := range parseEntryPoints(data) {
 				groups[p.Group] = append(groups[p.Group], plugin{p, e.Path})
 			}
 		}
 	}
-	return groups, nil
+	return groups, metadata, nil
+}
+
+var separators = regexp.MustCompile(`[-_.]+`)
+
+// canonical is the normalised name of a distribution (PEP 503).
+func canonical(name string) string {
+	return separators.ReplaceAllString(strings.ToLower(name), "-")
 }
 
 // maxPth bounds a .pth file; site reads any, those of setuptools have 150

@@ -97,6 +97,14 @@ func (d *decision) to(m module, kind, note string, isOptional bool) {
 	}
 }
 
+// plain adds an edge to a file that is no module.
+func (d *decision) plain(file, kind, note string) {
+	if !d.seen[file] {
+		d.seen[file] = true
+		d.edges = append(d.edges, reach.Edge{To: file, Kind: kind, Note: note, Optional: true})
+	}
+}
+
 func (d *decision) missing(name, kind, note string, isOptional bool) {
 	if !d.seen["missing "+name] {
 		d.seen["missing "+name] = true
@@ -168,6 +176,10 @@ func (d *decision) use(u use) {
 		d.call(u, isOptional)
 	case "iter", "walk":
 		d.listed(u)
+	case "dist":
+		if p, ok := d.metadata[canonical(u.Name)]; ok {
+			d.plain(p, KindMetadata, d.at(u.Line))
+		}
 	case "resource":
 		if m, ok := d.mods.find(d.filled(u.Name)); ok && !m.std {
 			d.to(m, KindImport, d.at(u.Line), true)
@@ -476,10 +488,7 @@ func (d *decision) named(name, kind, note string, drop int, std bool) {
 func (d *decision) group(name, note string) {
 	for _, p := range d.groups[name] {
 		where := note + ": " + name
-		if !d.seen[p.file] {
-			d.seen[p.file] = true
-			d.edges = append(d.edges, reach.Edge{To: p.file, Kind: KindEntryPoint, Note: where, Optional: true})
-		}
+		d.plain(p.file, KindEntryPoint, where)
 		if _, ok := d.mods.find(p.Module); ok {
 			d.module(p.Module, KindEntryPoint, where+", "+p.Name, true)
 		}

@@ -37,6 +37,7 @@ const (
 	KindWalk       = "walk"        // pkgutil lists the package
 	KindLazy       = "lazy"        // a module __getattr__ imports it when asked
 	KindEntryPoint = "entry-point" // the code asks for the group of an entry point
+	KindMetadata   = "metadata"    // the code asks for the metadata of a distribution by its name
 	KindRun        = "run"         // python -m package
 	KindLoads      = "loads"       // importing the extension module in the sandbox loaded it
 	KindShebang    = "shebang"     // the script's interpreter
@@ -59,14 +60,15 @@ type Input struct {
 
 // Finder is a [reach.Finder] and a [reach.Preparer].
 type Finder struct {
-	in      Input
-	mods    *modules
-	main    map[string]bool
-	groups  map[string][]plugin
-	facts   map[string]*facts // by path; files without an entry were not read
-	probes  map[string]probe  // by path
-	install string            // digest of all that is not the project's own, see probe.go
-	notes   []report.Note
+	in       Input
+	mods     *modules
+	main     map[string]bool
+	groups   map[string][]plugin
+	metadata map[string]string // normalised name of a distribution → its METADATA
+	facts    map[string]*facts // by path; files without an entry were not read
+	probes   map[string]probe  // by path
+	install  string            // digest of all that is not the project's own, see probe.go
+	notes    []report.Note
 }
 
 // New makes a finder. It reads the .pth files and entry points of the tree;
@@ -89,8 +91,8 @@ func New(_ context.Context, in Input) (*Finder, error) {
 	for _, m := range in.Main {
 		f.main[m] = true
 	}
-	if f.groups, err = readGroups(in.Tree, f.mods.path); err != nil {
-		return nil, fmt.Errorf("reading entry points: %w", err)
+	if f.groups, f.metadata, err = readDists(in.Tree, f.mods.path); err != nil {
+		return nil, fmt.Errorf("reading distributions: %w", err)
 	}
 	return f, nil
 }

@@ -26,6 +26,23 @@ func (g *Graph) Find(x string) []string {
 	return named(x, paths, origins)
 }
 
+// Named gives the paths of t that x names, as [Graph.Find] does for kept
+// ones. A directory is given as itself.
+func Named(t *tree.Tree, x string) []string {
+	if e, ok := t.Lookup(clean(x)); ok {
+		return []string{e.Path}
+	}
+	var paths []string
+	origins := make(map[string]tree.Origin)
+	for e := range t.All() {
+		if !e.IsDir() {
+			paths = append(paths, e.Path)
+			origins[e.Path] = e.From
+		}
+	}
+	return named(x, paths, origins)
+}
+
 // named finds the paths that x names other than by its path.
 func named(x string, paths []string, origins map[string]tree.Origin) []string {
 	for _, find := range []func() []string{

@@ -205,9 +205,42 @@ func queries(t *testing.T, g *Graph) {
 			t.Errorf("WhyNot(%q) (-want +got):\n%s", x, diff)
 		}
 	}
+	if diff := cmp.Diff([]string(nil), g.Find("app/main")); diff != "" {
+		t.Errorf("half a path (-want +got):\n%s", diff)
+	}
 	want := []Link{{"app/main.py", KindRoot, "entry point"}, {"l/json/decoder.py", "import", "app/main.py:1"}, {"l/json/__init__.py", "package", ""}}
 	if diff := cmp.Diff(want, g.Why("l/json")[:3]); diff != "" {
 		t.Errorf("Why (-want +got):\n%s", diff)
+	}
+}
+
+// The pipeline hands over finders in any order; the chains may not change.
+func TestOrderOfFindersDoesNotShow(t *testing.T) {
+	tr := system(t, "a", "b")
+	one, two := edges{"a": {{To: "b", Kind: "data"}}}, edges{"a": {{To: "b", Kind: "import"}}}
+	for _, finders := range [][]Finder{{one, two}, {two, one}} {
+		g, err := Walk(t.Context(), tr, []plan.Root{{Path: "a"}}, finders...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.Why("b")[1].Kind; got != "data" {
+			t.Errorf("reached by %s", got)
+		}
+	}
+}
+
+func TestNamed(t *testing.T) {
+	tr := system(t, "l/json/__init__.py", "l/json/decoder.py", "l/libx.so.3")
+	for x, want := range map[string][]string{
+		"/l/json":        {"l/json"},
+		"json.decoder":   {"l/json/decoder.py"},
+		"dist:some.dist": {"l/json/__init__.py", "l/json/decoder.py", "l/libx.so.3"},
+		"libx.so.3":      {"l/libx.so.3"},
+		"nothing":        nil,
+	} {
+		if diff := cmp.Diff(want, Named(tr, x)); diff != "" {
+			t.Errorf("Named(%q) (-want +got):\n%s", x, diff)
+		}
 	}
 }
 

@@ -81,16 +81,30 @@ func (w *walk) level(ctx context.Context, level []tree.Entry) error {
 			return err
 		}
 		w.own(e)
-		for _, f := range w.finders {
-			edges, err := f.Find(ctx, e)
-			if err != nil {
-				return err
-			}
-			for _, edge := range edges {
-				if err := w.follow(e, edge); err != nil {
-					return err
-				}
-			}
+		if err := w.ask(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask follows what the finders say of e. Where two say that it needs the same
+// file, their order does not decide on the chain.
+func (w *walk) ask(ctx context.Context, e tree.Entry) error {
+	var all []Edge
+	for _, f := range w.finders {
+		edges, err := f.Find(ctx, e)
+		if err != nil {
+			return err
+		}
+		all = append(all, edges...)
+	}
+	slices.SortStableFunc(all, func(a, b Edge) int {
+		return cmp.Or(cmp.Compare(a.To, b.To), cmp.Compare(a.Missing, b.Missing), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Note, b.Note))
+	})
+	for _, edge := range all {
+		if err := w.follow(e, edge); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ IMPORTERS = {
 SURE = {"import_module", "__import__", "run_module"}
 RESOURCES = {"files", "open_text", "open_binary", "read_text", "read_binary", "get_data", "contents", "is_resource",
              "resource_filename", "resource_string", "resource_stream", "as_file"}
+METADATA = {"version", "distribution", "metadata", "requires", "get_distribution"}
 IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 PLATFORM = {
     "sys.platform": sys.platform, "os.name": os.name, "sys.version_info": tuple(sys.version_info),
@@ -379,6 +380,9 @@ class File:
             if isinstance(arg, ast.List) and len(arg.elts) == 1:
                 arg = arg.elts[0]
             self.use("walk" if name == "walk_packages" else "iter", node, ctx, (self.dotted_of(arg) or ""))
+        elif name in METADATA and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
+            if isinstance(node.args[0].value, str):
+                self.use("dist", node, ctx, node.args[0].value)
         elif name in RESOURCES and dotted(f):
             self.flags.add("resources")
             if node.args:
