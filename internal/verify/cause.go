@@ -19,7 +19,7 @@ var symptoms = []struct {
 	what, keep string
 }{
 	{regexp.MustCompile(`ModuleNotFoundError: No module named '([\w.]+)'`), "missing module $", "$"},
-	{regexp.MustCompile(`No module named '?([\w.]+)'?`), "missing module $", "$"},
+	{regexp.MustCompile(`No module named '?((?:\w+\.)*\w+)'?`), "missing module $", "$"},
 	{regexp.MustCompile(`Could not import module "([\w.]+)"`), "missing module $", "$"}, // uvicorn
 	{regexp.MustCompile(`ImportError: cannot import name '(\w+)' from '([\w.]+)'`), "$ is missing from module @", "@"},
 	{regexp.MustCompile(`([\w.+-]+\.so[\w.]*): cannot open shared object file`), "missing library $", "$"},

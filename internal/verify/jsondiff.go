@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,10 @@ func parseJSON(b []byte) (any, bool) {
 	_, err := d.Token()
 	return v, errors.Is(err, io.EOF)
 }
+
+// maxPointer is how long a pointer may get, in bytes: behind that, values are
+// equal or not. The keys of a deep value would otherwise be copied once a level.
+const maxPointer = 2000
 
 // jsonDiff lists the places where two values differ, at most limit, by their
 // JSON Pointers (RFC 6901); the root is "/".
@@ -48,6 +53,12 @@ func (d *jsonDiffer) add(at, x, y string) {
 
 func (d *jsonDiffer) walk(at string, x, y any) {
 	if len(d.out) >= d.limit {
+		return
+	}
+	if len(at) > maxPointer {
+		if !reflect.DeepEqual(x, y) {
+			d.add(at, showJSON(x), showJSON(y))
+		}
 		return
 	}
 	switch a := x.(type) {
