@@ -3,7 +3,10 @@
 // [tool.exuvia] settings. It reads files and runs nothing.
 package project
 
-import "exuvia/internal/tree"
+import (
+	"exuvia/internal/report"
+	"exuvia/internal/tree"
+)
 
 // Form is how a project states its dependencies.
 type Form string
@@ -22,19 +25,23 @@ const (
 // Project is what was found.
 type Project struct {
 	Dir            string // absolute; of a single script, the directory it is in
-	Name           string // normalised as PEP 503 has it; the image's name
+	Name           string // normalised as PEP 503 has it; the image's name unless Settings.Name says otherwise
 	Version        string // "" where it states none
 	Form           Form
-	DependencyFile string // file that states the dependencies, relative to Dir; "" for Bare
+	DependencyFile string // file that states the dependencies, relative to Dir; "" for Bare; of a locked script its NAME.py.lock
 	ScriptFile     string // the script, relative to Dir, when Form is Script or Bare and a file was named
 	RequiresPython string // PEP 440 specifiers, "" for any
 	PythonPin      string // of .python-version or [tool.exuvia] python: "3.11"; "" for none
 	BuildSystem    bool   // is installed as a wheel; else its files are copied to /app
+	Dynamic        bool   // its dependencies are known only when its wheel is built
 	Groups         []string
 	Extras         []string
 	Entries        []Entry
-	Files          *tree.Tree // what goes to /app, or what the wheel is built from; paths relative to Dir; contents in the cas
+	Scripts        map[string]string // [project.scripts]: name → "module:func"
+	Files          *tree.Tree        // what goes to /app, or what the wheel is built from; paths relative to Dir; contents in the cas
+	Sources        *tree.Tree        // the files that state the dependencies, whether or not Files has them; paths relative to Dir
 	Settings       Settings
+	Notes          []report.Note // what was left out and may be missed
 }
 
 // EntryKind is the way an entry point starts.
@@ -52,6 +59,8 @@ type Entry struct {
 	Name   string    // name of the executable: "main" is /app/main, for a script the name in bin
 	Kind   EntryKind // how
 	Module string    // "main", "app.main"; "" for a script
+	Path   string    // file of the project that Module is, relative to Dir; "" where it is none of the project's
+	Dir    string    // directory of the project that is first on sys.path, relative to Dir; "" is the project's own
 	Func   string    // of EntryFunction
 	Args   []string  // fixed arguments: ["app.main:app"] of "uvicorn app.main:app"
 	Spec   string    // as the user or the project wrote it
