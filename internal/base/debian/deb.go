@@ -335,8 +335,11 @@ func pointsAtItself(e tree.Entry) bool {
 // files below var/lib/dpkg/info.
 func describe(p *pkg, info map[string][]byte, files *debFiles) (control, []tree.Entry, error) {
 	stanzas, err := paragraphs(bytes.NewReader(info["control"]), false)
-	if err != nil || len(stanzas) != 1 {
-		return control{}, nil, fmt.Errorf("control file: %d paragraphs, %w", len(stanzas), cmpErr(err))
+	if err == nil && len(stanzas) != 1 {
+		err = fmt.Errorf("%d paragraphs, not one", len(stanzas))
+	}
+	if err != nil {
+		return control{}, nil, fmt.Errorf("control file: %w", err)
 	}
 	c := stanzas[0]
 	if c["package"] != p.Name || c["version"] != p.Version {
@@ -346,20 +349,13 @@ func describe(p *pkg, info map[string][]byte, files *debFiles) (control, []tree.
 	if c["multi-arch"] == "same" {
 		base += ":" + c["architecture"]
 	}
-	own := []tree.Entry{tree.File(base+".list", 0o644, []byte(strings.Join(files.list, "\n")+"\n"), files.from)}
+	own := []tree.Entry{tree.File(base+".list", 0o644, []byte(strings.Join(files.list, "\n")+"\n"), made("dpkg"))}
 	for _, name := range []string{"md5sums", "conffiles"} {
 		if data, ok := info[name]; ok {
-			own = append(own, tree.File(base+"."+name, 0o644, data, files.from))
+			own = append(own, tree.File(base+"."+name, 0o644, data, made("dpkg")))
 		}
 	}
 	return control{Status: statusParagraph(string(info["control"]), files.sums), Replaces: c["replaces"]}, own, nil
-}
-
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("not one")
-	}
-	return err
 }
 
 // statusParagraph turns a control file into a paragraph of dpkg's status

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path"
 	"runtime"
 	"strings"
 	"sync"
@@ -232,14 +231,10 @@ func (a *Archive) download(ctx context.Context, p *pkg) error {
 
 // pythonOf finds the interpreter that the flavour asks for.
 func pythonOf(t *tree.Tree, f Flavour) string {
-	name := "usr/bin/python3"
-	for _, p := range f.Packages {
-		if v, ok := strings.CutPrefix(p, "python"); ok && isMinor(v) {
-			name = path.Join("usr/bin", p)
+	for _, name := range append(f.versions(), "python3") {
+		if e, ok := t.Resolve("usr/bin/" + name); ok && e.IsRegular() {
+			return e.Path
 		}
-	}
-	if e, ok := t.Resolve(name); ok && e.IsRegular() {
-		return e.Path
 	}
 	return ""
 }

@@ -81,6 +81,17 @@ var buildpack = []string{
 
 func (f Flavour) python() bool { return slices.Contains(f.Packages, "python3") }
 
+// versions are the packages of certain Pythons in it, such as "python3.15".
+func (f Flavour) versions() []string {
+	var out []string
+	for _, p := range f.Packages {
+		if v, ok := strings.CutPrefix(p, "python"); ok && isMinor(v) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // with gives the flavour with Python X.Y in place of the suite's own. Where
 // something else needs python3 both are there.
 func (f Flavour) with(python string) Flavour {

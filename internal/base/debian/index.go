@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -229,7 +230,7 @@ func decompress(r io.Reader, ext string) (io.Reader, error) {
 	case ".gz":
 		return gzip.NewReader(r)
 	case ".xz":
-		return xz.NewReader(r)
+		return xz.NewReader(bufio.NewReaderSize(r, 64<<10)) // it reads byte by byte
 	case "":
 		return r, nil
 	}

@@ -22,6 +22,7 @@ func finish(t *tree.Tree, packages []*unpacked, f Flavour) (*tree.Tree, error) {
 	m.timezone()
 	m.hosts()
 	m.alternatives()
+	m.python(f)
 	m.status(packages)
 	if m.err != nil {
 		return nil, m.err
@@ -247,8 +248,16 @@ func (m *maker) alternatives() {
 			}
 		}
 	}
-	if m.has("usr/bin/python3") {
-		m.put(tree.Symlink("usr/bin/python", "python3", from))
+}
+
+// python makes /usr/bin/python the Python that was asked for.
+func (m *maker) python(f Flavour) {
+	from := made("alternatives")
+	for _, name := range append(f.versions(), "python3") {
+		if m.has("usr/bin/" + name) {
+			m.put(tree.Symlink("usr/bin/python", name, from))
+			return
+		}
 	}
 }
 
