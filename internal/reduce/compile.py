@@ -8,8 +8,7 @@ seed, which is 0.
 
 Usage: PYTHONHASHSEED=0 python -s -S -B -W ignore compile.py JOBS SOURCES OUT
 A line of JOBS is "KEY SUM OPTIMIZE FLAGS HOOK FILENAME"; KEY.pyc or, with the
-reason, KEY.err appears in OUT, and neither if the child was killed. SUM is the
-name of the source in SOURCES; FLAGS those of PEP 552; HOOK is 1 where the
+reason, KEY.err appears in OUT. SUM is the name of the source in SOURCES; FLAGS those of PEP 552; HOOK is 1 where the
 module shall import _exuvia first. FILENAME is in UTF-8 and has no line breaks.
 """
 import _ast
@@ -66,28 +65,43 @@ def compile_one(line, sources, out):
         f.write(marshal.dumps(code))
 
 
+def reap(running, out):
+    """Waits for a child. One that was killed tells of its file, not of us."""
+    child, status = os.wait()
+    line = running.pop(child)
+    if os.WIFSIGNALED(status):
+        name = os.path.join(out, line.split(b" ", 1)[0].decode())
+        if os.path.exists(name + ".pyc"):
+            os.unlink(name + ".pyc")
+        with open(name + ".err", "w") as f:
+            f.write("the compiler was killed by signal %d" % os.WTERMSIG(status))
+    elif status:
+        sys.exit(1)
+
+
 def main(jobs, sources, out):
     if sys.flags.hash_randomization:
         sys.exit("PYTHONHASHSEED must be 0, else the bytecode differs from run to run")
     with open(jobs, "rb") as f:
         lines = f.read().splitlines()
     limit = len(os.sched_getaffinity(0))
-    running = 0
+    running = {}
     for line in lines:
-        if running == limit:
-            os.wait()
-            running -= 1
-        if os.fork() == 0:
+        if len(running) == limit:
+            reap(running, out)
+        child = os.fork()
+        if child == 0:
             status = 1
             try:
                 compile_one(line, sources, out)
                 status = 0
+            except BaseException as e:
+                os.write(2, ("%s: %r\n" % (line, e)).encode("utf-8", "replace"))
             finally:
                 os._exit(status)
-        running += 1
+        running[child] = line
     while running:
-        os.wait()
-        running -= 1
+        reap(running, out)
 
 
 main(*sys.argv[1:])

@@ -1,0 +1,251 @@
+package reduce
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"exuvia/internal/fault"
+	"exuvia/internal/report"
+	"exuvia/internal/tree"
+)
+
+// Bytecode puts bytecode in place of Python sources.
+var Bytecode = Pass{
+	Name: "bytecode",
+	Doc: `Every Python module that can be imported becomes bytecode beside the place of
+its source (module.pyc), which goes; nothing is compiled at the start and no
+__pycache__ is needed. Tracebacks keep file names and line numbers. Sources
+stay, with checked bytecode in __pycache__, where they may be read or run as
+files: programs of the project with "#!", files that the project's own files
+name, migrations of alembic, and what the option keep-source lists (paths and
+distributions, by commas). What does not compile stays as it is. The option
+optimize is 0, 1 or 2, as python, python -O and python -OO.`,
+	Options: []string{"optimize", "keep-source"},
+	Run:     runBytecode,
+}
+
+// maxSource is how large a source may be, in bytes.
+const maxSource = 16 << 20
+
+func runBytecode(ctx context.Context, in Input) (Output, error) {
+	optimize := 0
+	if o := in.Options["optimize"]; o != "" {
+		n, err := strconv.Atoi(o)
+		if err != nil || n < 0 || n > 2 {
+			return Output{}, fault.New(fault.Usage, "use 0, 1 or 2", "bytecode cannot be optimized to level %q", o)
+		}
+		optimize = n
+	}
+	k, err := newKeeper(in)
+	if err != nil {
+		return Output{}, err
+	}
+	var out Output
+	var sources []source
+	var origins []tree.Entry // the entry that a source is for; a link, where Entry is what it leads to
+	for e := range in.Tree.All() {
+		if !importable(e.Path, k.roots) {
+			continue
+		}
+		s, err := k.source(e, &out)
+		if err != nil {
+			return Output{}, err
+		}
+		if s != nil {
+			s.Optimize = optimize
+			sources, origins = append(sources, *s), append(origins, e)
+		}
+	}
+	results, err := compile(ctx, in, sources)
+	if err != nil {
+		return Output{}, err
+	}
+	gone := make(map[string]bool)
+	var made []tree.Entry
+	for i, r := range results {
+		e, s := origins[i], sources[i]
+		if r.Err != "" {
+			out.Notes = append(out.Notes, note(e, "does not compile and stays as it is: "+r.Err))
+			continue
+		}
+		name := strings.TrimSuffix(e.Path, ".py") + ".pyc"
+		if s.Flags == checkedHash {
+			name = path.Join(path.Dir(e.Path), "__pycache__", strings.TrimSuffix(path.Base(e.Path), ".py")+"."+in.Python.CacheTag+".pyc")
+		} else {
+			gone[e.Path] = true
+			out.Moves = append(out.Moves, Move{From: e.Path, To: name})
+		}
+		pyc := in.Store.Entry(name, s.Entry.Mode.Perm()&^0o111, r.Blob, e.From)
+		pyc.UID, pyc.GID = s.Entry.UID, s.Entry.GID
+		made = append(made, pyc)
+	}
+	out.Tree, err = in.Tree.Filter(func(e tree.Entry) bool {
+		if stale(e.Path) {
+			if !e.IsDir() {
+				out.Moves = append(out.Moves, Move{From: e.Path, Why: "bytecode is made anew"})
+			}
+			return false
+		}
+		return !gone[e.Path]
+	}).With(made...)
+	return out, err
+}
+
+func note(e tree.Entry, text string) report.Note {
+	return report.Note{Where: "bytecode", Path: e.Path, Text: text}
+}
+
+// stale reports whether a path is in a __pycache__ directory or is one.
+func stale(name string) bool {
+	return slices.Contains(strings.Split(name, "/"), "__pycache__")
+}
+
+// moduleName is what an import statement, or import_module with any string
+// that people use, can name: letters, digits (0001_initial), underscores.
+var moduleName = regexp.MustCompile(`^[\pL\pN_]+$`)
+
+// importable reports whether name is a source below a directory of the search
+// path that an import can name.
+func importable(name string, roots []string) bool {
+	stem, ok := strings.CutSuffix(name, ".py")
+	if !ok || !utf8.ValidString(name) || stale(name) {
+		return false
+	}
+	for _, root := range roots {
+		rel, ok := strings.CutPrefix(stem, root+"/")
+		if !ok {
+			continue
+		}
+		for part := range strings.SplitSeq(rel, "/") {
+			if !moduleName.MatchString(part) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// roots are the directories from which modules are imported, inner ones first.
+func roots(in Input) []string {
+	names := append([]string{"app", in.Python.Stdlib, in.Python.Site}, in.Python.Path...)
+	for i, n := range names {
+		names[i] = in.Tree.Real(n)
+		if e, ok := in.Tree.Resolve(n); ok {
+			names[i] = e.Path
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	slices.Reverse(names)
+	return names
+}
+
+// keeper decides which sources stay.
+type keeper struct {
+	tree   *tree.Tree
+	roots  []string
+	dists  map[string]bool // normalised names
+	paths  []string        // files or directories
+	named  map[string]bool // base names of sources that files of the project name
+	alters []string        // directories of alembic
+}
+
+var (
+	nameSeparators = regexp.MustCompile(`[-_.]+`)
+	fileNames      = regexp.MustCompile(`[\pL\pN_]+\.py\b`)
+	ownSource      = regexp.MustCompile(`\b(inspect\.(getsource|getsourcelines|findsource)|linecache\.getlines?)\(|open\(__file__|Path\(__file__\)\.read_`)
+)
+
+// normal is a distribution's name as PEP 503 normalises it.
+func normal(name string) string {
+	return strings.ToLower(nameSeparators.ReplaceAllString(name, "-"))
+}
+
+func newKeeper(in Input) (*keeper, error) {
+	k := &keeper{tree: in.Tree, roots: roots(in), dists: make(map[string]bool), named: make(map[string]bool)}
+	for item := range strings.SplitSeq(in.Options["keep-source"], ",") {
+		item = strings.TrimSpace(item)
+		switch {
+		case item == "":
+		case strings.HasPrefix(item, "/"):
+			k.paths = append(k.paths, strings.Trim(item, "/"))
+		default:
+			k.dists[normal(strings.TrimPrefix(item, "dist:"))] = true
+		}
+	}
+	for e := range in.Tree.All() {
+		if e.From.Kind != tree.Project || !e.IsRegular() {
+			continue
+		}
+		if path.Base(e.Path) == "script.py.mako" {
+			k.alters = append(k.alters, path.Dir(e.Path))
+		}
+		if e.Size > 1<<20 {
+			continue
+		}
+		text, err := e.ReadAll(1 << 20)
+		if err != nil {
+			return nil, fmt.Errorf("looking for names of files: %w", err)
+		}
+		for _, name := range fileNames.FindAll(text, -1) {
+			k.named[string(name)] = true
+		}
+	}
+	return k, nil
+}
+
+// source decides what becomes of an importable source; nil leaves it alone.
+func (k *keeper) source(e tree.Entry, out *Output) (*source, error) {
+	file := e
+	if e.IsSymlink() {
+		file, _ = k.tree.Resolve(e.Path)
+	}
+	if !file.IsRegular() {
+		return nil, nil
+	}
+	if file.Size > maxSource {
+		out.Notes = append(out.Notes, note(e, "is too large to be compiled and stays as it is"))
+		return nil, nil
+	}
+	text, err := file.ReadAll(maxSource)
+	if err != nil {
+		return nil, fmt.Errorf("compiling: %w", err)
+	}
+	s := &source{Entry: file, Filename: "/" + e.Path, Flags: uncheckedHash}
+	if why := k.why(e, file, text); why != "" {
+		s.Flags = checkedHash
+		out.Notes = append(out.Notes, note(e, "keeps its source: "+why))
+		return s, nil
+	}
+	if (e.From.Kind == tree.Dist || e.From.Kind == tree.Project) && ownSource.Match(text) {
+		out.Notes = append(out.Notes, note(e, "reads sources when it runs, which are not there; keep-source keeps them"))
+	}
+	return s, nil
+}
+
+// why says why a source stays; "" if it does not.
+func (k *keeper) why(e, file tree.Entry, text []byte) string {
+	under := func(dir string) bool { return e.Path == dir || strings.HasPrefix(e.Path, dir+"/") }
+	switch {
+	case e.From.Kind == tree.Dist && k.dists[normal(e.From.Name)]:
+		return "distribution " + e.From.Name + " is listed in keep-source"
+	case slices.ContainsFunc(k.paths, under):
+		return "it is listed in keep-source"
+	case e.From.Kind != tree.Project:
+		return ""
+	case slices.ContainsFunc(k.alters, under):
+		return "alembic loads it as a file"
+	case file.Mode&0o111 != 0 && strings.HasPrefix(string(text), "#!"):
+		return "it is a program"
+	case path.Base(e.Path) != "__init__.py" && k.named[path.Base(e.Path)]:
+		return "the project names it as a file"
+	}
+	return ""
+}
