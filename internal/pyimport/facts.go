@@ -156,6 +156,11 @@ func decodeFacts(data []byte, all map[string]*facts) error {
 		if all[p] != nil {
 			return fmt.Errorf("understanding the helper: two answers about %s", p)
 		}
+		for _, u := range known.Uses {
+			if named := slices.Contains([]string{"import", "from", "call", "dist", "resource"}, u.Kind); u.Name == "" && named {
+				return fmt.Errorf("understanding the helper: %s of nothing in %s", u.Kind, p)
+			}
+		}
 		all[p] = known
 	}
 	return nil
