@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -24,7 +25,7 @@ const (
 	runs    state = "runs on without listening"
 )
 
-// process is a booted subject under watch.
+// process is a booted subject under watch. Process is nil if it ended at once.
 type process struct {
 	engine.Process
 	done chan struct{} // closed when exit and err are set
@@ -40,6 +41,13 @@ func boot(ctx context.Context, b engine.Booter, s Subject, argv []string, o engi
 		c.Entrypoint, c.Cmd = argv, nil
 	}
 	p, err := b.Boot(ctx, s.Tree, c, o)
+	if failed, ok := errors.AsType[*engine.StepError](err); ok {
+		// There is nothing to start, or its loader is missing: this is what
+		// the container does, not what the machine does to it.
+		r := &process{done: make(chan struct{}), exit: engine.Exit{Code: failed.Exit, Stderr: []byte(failed.Reason + "\n" + failed.Output)}}
+		close(r.done)
+		return r, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("booting %s: %w", s.Name, err)
 	}
@@ -81,6 +89,11 @@ func (p *process) stop(sig os.Signal, limit time.Duration) bool {
 // until waits for the process to exit, to listen on a port (one that wanted
 // accepts), or for the limit.
 func (p *process) until(ctx context.Context, limit, poll time.Duration, wanted func(int) bool) (state, []int, error) {
+	select {
+	case <-p.done:
+		return exits, nil, p.err
+	default:
+	}
 	end := time.NewTimer(limit)
 	defer end.Stop()
 	tick := time.NewTicker(poll)

@@ -27,6 +27,7 @@ type app struct {
 	exit   engine.Exit  // what Wait gives; with serve or stay, after a signal
 	deaf   bool         // ignores all signals but SIGKILL
 	opaque bool         // answers, but not in HTTP
+	absent bool         // there is no such program
 }
 
 // subjects is a Booter whose trees stand for functions from argv to behaviour.
@@ -51,6 +52,9 @@ func (b *subjects) Boot(_ context.Context, root *tree.Tree, c plan.Config, o eng
 	b.boots = append(b.boots, fmt.Sprint(argv))
 	b.mu.Unlock()
 	a := b.apps[root](argv, string(stdin))
+	if a.absent {
+		return nil, &engine.StepError{Step: argv[0], Exit: 127, Reason: argv[0] + ": no such file or directory"}
+	}
 	p := &fakeProcess{app: a, done: make(chan struct{})}
 	switch {
 	case a.opaque:

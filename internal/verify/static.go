@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,43 +17,36 @@ import (
 
 // Static checks the files of an image without starting anything: that the
 // image's user may read them, that the entry point can be executed, that no
-// link leads nowhere, that nothing is setuid or writable by everyone, and, with
-// libraries, that every ELF file finds what it needs. Directory modes and
-// owners are those of their origin, so what is already so in the unreduced app
-// does not count; full may be nil, then everything does. Libraries gives what
-// the loader would not find, one a line for people; it may be nil only where
-// the image has no ELF files to ask about.
-func Static(lean, full *tree.Tree, c plan.Config, libraries func(*tree.Tree) ([]string, error)) ([]report.Check, error) {
+// link leads nowhere, and that nothing is setuid or writable by everyone.
+// Directory modes and owners are those of their origin, so what is already so
+// in the unreduced app does not count; full may be nil, then everything does.
+func Static(lean, full *tree.Tree, c plan.Config) []report.Check {
 	user, err := userOf(lean, c.User)
-	checks := []report.Check{
-		{Name: "user", OK: err == nil, Detail: c.User},
-		{Name: "entry point", OK: true},
-	}
-	if err != nil {
-		checks[0].Detail = err.Error()
-	}
 	s := static{lean: lean, full: full, user: user}
 	for e := range lean.All() {
 		s.look(e)
 	}
-	checks[1].Detail = strings.Join(c.Entrypoint, " ")
-	if err := s.entry(c); err != nil {
-		checks[1].OK, checks[1].Detail = false, err.Error()
-	}
-	checks = append(checks,
-		listed("readable by "+c.User, s.unreadable, fmt.Sprintf("%d files and directories", lean.Len())),
+	return []report.Check{
+		passed("user", c.User, err),
+		passed("entry point", strings.Join(c.Entrypoint, " "), s.entry(c)),
+		listed("readable by "+cmp.Or(c.User, "root"), s.unreadable, fmt.Sprintf("%d files and directories", lean.Len())),
 		listed("links", s.dangling, "none leads nowhere"),
 		listed("setuid", s.setuid, "none"),
 		listed("writable by everyone", s.writable, "nothing but sticky directories"),
-	)
-	if libraries != nil {
-		missing, err := libraries(lean)
-		if err != nil {
-			return checks, fmt.Errorf("looking for shared libraries: %w", err)
-		}
-		checks = append(checks, listed("shared libraries", missing, "all found"))
 	}
-	return checks, nil
+}
+
+// Libraries makes the check of what the loader would not find in an image, one
+// string a library: "/usr/bin/x needs liby.so.1".
+func Libraries(missing []string) report.Check {
+	return listed("shared libraries", missing, "all are found")
+}
+
+func passed(name, detail string, err error) report.Check {
+	if err != nil {
+		return report.Check{Name: name, Detail: err.Error()}
+	}
+	return report.Check{Name: name, OK: true, Detail: detail}
 }
 
 // listed makes a check that fails with the first of a list.

@@ -175,6 +175,11 @@ func TestServersThatDiffer(t *testing.T) {
 			"missing module anyio._backends",
 		},
 		{
+			"is not there",
+			func([]string, string) app { return app{absent: true} },
+			"main runs: exit is 127, of the unreduced app missing",
+		},
+		{
 			"stays without listening",
 			func(argv []string, stdin string) app {
 				if slices.Contains(argv, "--help") {
@@ -256,7 +261,8 @@ func TestRunsThatEnd(t *testing.T) {
 		{"shorter", prints(0, "a\nb\n", ""), prints(0, "a\n", ""), fault.Differs, `stdout is "", of the unreduced app "b"`},
 		{"full crashes", prints(1, "", crashed), prints(1, "", crashed), fault.Start, "main: ConnectionRefusedError: [Errno 111]"},
 		{"full refuses", prints(1, "", "DATABASE_URL is not set\n"), prints(0, "", ""), fault.Start, "DATABASE_URL is not set"},
-		{"full is not there", prints(127, "", ""), prints(0, "", ""), fault.Start, "exit code 127"},
+		{"full gives up", prints(3, "", ""), prints(0, "", ""), fault.Start, "exit code 3"},
+		{"full is not there", func([]string, string) app { return app{absent: true} }, prints(0, "", ""), fault.Start, "/app/main: no such file or directory"},
 		{
 			"warnings with and without source",
 			prints(0, "", "/app/a.py:3: UserWarning: old\n  warnings.warn('old')\nbye\n"), prints(0, "", "/app/a.py:3: UserWarning: old\nbye\n"), 0, "",
