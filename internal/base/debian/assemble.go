@@ -10,6 +10,7 @@ import (
 	"pault.ag/go/debian/dependency"
 	"pault.ag/go/debian/version"
 
+	"exuvia/internal/fault"
 	"exuvia/internal/tree"
 )
 
@@ -27,7 +28,7 @@ func assemble(packages []*unpacked, f Flavour, arch string) (*tree.Tree, error) 
 		t, err = layered(packages, f)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("putting packages together: %w", err)
+		return nil, fault.Wrap(err, fault.Base, "these packages cannot be in one system; name others", "putting packages together")
 	}
 	if t, err = layout(t, arch); err != nil {
 		return nil, err

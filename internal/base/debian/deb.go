@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"exuvia/internal/cas"
+	"exuvia/internal/fault"
 	"exuvia/internal/tree"
 )
 
@@ -60,13 +61,24 @@ func unpack(ctx context.Context, cache *cas.Store, p *pkg) (*unpacked, error) {
 	defer r.Close()
 	t, c, err := readDeb(ctx, cache, p, r)
 	if err != nil {
-		return nil, fmt.Errorf("unpacking %s %s: %w", p.Name, p.Version, err)
+		return nil, broken(ctx, err, "unpacking "+p.Name+" "+p.Version)
 	}
 	if u.Tree, err = cache.PutTree(ctx, "deb", key, t); err != nil {
 		return nil, err
 	}
 	u.control = c
 	return u, cache.Record("deb-control", key, c)
+}
+
+// broken makes err, met while something of the archive was read, one for the
+// user, unless it is not about what was read: a damaged cache, a full disk, an
+// interruption.
+func broken(ctx context.Context, err error, doing string) error {
+	var local *fs.PathError
+	if errors.Is(err, cas.ErrCorrupt) || errors.As(err, &local) || context.Cause(ctx) != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fault.Wrap(err, fault.Integrity, "the archive has a broken file; try another mirror or suite", "%s", doing)
 }
 
 // readDeb reads a package (deb(5)) to its end: contents go to the cache.
@@ -201,7 +213,7 @@ func (d *debFiles) read(ctx context.Context, r io.Reader, ext string) ([]tree.En
 		}
 		e, ok, err := d.entry(h, tr)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", h.Name, err)
+			return nil, fmt.Errorf("%q: %w", h.Name, err)
 		}
 		if ok {
 			out = append(out, e)

@@ -90,7 +90,7 @@ func New(o Options) (*Archive, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Usage, "mend apt's setting Acquire::https::CaInfo", "setting up downloads")
 	}
-	a.fetch = &fetcher{client: client, cache: o.Cache, pause: time.Second}
+	a.fetch = &fetcher{client: client, cache: o.Cache, pause: 300 * time.Millisecond}
 	return a, nil
 }
 

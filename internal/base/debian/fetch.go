@@ -32,7 +32,10 @@ var errMissing = errors.New("not found")
 var errStalled = fmt.Errorf("nothing came for %s", stall)
 
 // mismatch is a file that is not what the signed index says.
-type mismatch struct{ what string }
+type mismatch struct {
+	what  string
+	short bool // it may have been cut off on its way
+}
 
 func (m *mismatch) Error() string { return m.what }
 
@@ -159,8 +162,11 @@ func passing(err error) bool {
 	if errors.As(err, &s) {
 		return s.code >= 500 || s.code == http.StatusTooManyRequests || s.code == http.StatusRequestTimeout
 	}
-	var local *localError
-	return !errors.Is(err, errMissing) && !errors.As(err, &local)
+	var (
+		local *localError
+		wrong *mismatch
+	)
+	return !errors.Is(err, errMissing) && !errors.As(err, &local) && !(errors.As(err, &wrong) && !wrong.short)
 }
 
 // localError is a failure of this machine, not of the network.
@@ -252,11 +258,11 @@ func (b *body) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case b.left < 0:
-		err = &mismatch{"it is larger than expected"}
+		err = &mismatch{what: "it is larger than expected"}
 	case errors.Is(err, io.EOF) && b.sum != "" && b.left > 0:
-		err = &mismatch{fmt.Sprintf("it ends %d bytes early", b.left)}
+		err = &mismatch{what: fmt.Sprintf("it ends %d bytes early", b.left), short: true}
 	case errors.Is(err, io.EOF) && b.sum != "" && hex.EncodeToString(b.h.Sum(nil)) != b.sum:
-		err = &mismatch{"its SHA-256 is not " + b.sum}
+		err = &mismatch{what: "its SHA-256 is not " + b.sum}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err

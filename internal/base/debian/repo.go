@@ -3,7 +3,6 @@ package debian
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"path"
 	"slices"
@@ -232,14 +231,15 @@ func (a *Archive) index(ctx context.Context, r *repo, arch string) (string, erro
 			}
 			return "", err
 		}
-		return makeIndex(a.opts.Cache, name, b)
+		text, err := makeIndex(a.opts.Cache, name, b)
+		if err != nil {
+			err = broken(ctx, err, "reading the package list of Debian "+r.suite)
+		}
+		return text, err
 	}
 	text, err := load()
 	if errors.Is(err, cas.ErrCorrupt) { // the damaged file is gone: once more
 		text, err = load()
 	}
-	if err != nil {
-		return "", fmt.Errorf("package list of Debian %s: %w", r.suite, err)
-	}
-	return text, nil
+	return text, err
 }

@@ -55,7 +55,7 @@ type Package struct {
 	Fields  map[string]string // "Depends", "Provides", "Multi-Arch", …
 	Files   []File            // parents need not be named
 	Control map[string]string // more files of the control archive, such as "conffiles"
-	Packing string            // of the data archive: "gz", "xz", "zst"; "" is "xz"
+	Packing string            // of the data archive: "gz", "xz", "zst"; "" is "gz"
 }
 
 // Suite is a release of the archive.
@@ -308,7 +308,7 @@ func (p Package) Deb(tb testing.TB) []byte {
 	}
 	packing := p.Packing
 	if packing == "" {
-		packing = "xz"
+		packing = "gz"
 	}
 	return Ar(
 		Member{"debian-binary", []byte("2.0\n")},
