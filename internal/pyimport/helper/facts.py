@@ -113,6 +113,8 @@ class File:
                 if isinstance(node.ctx, ast.Load):
                     if node.id == "__file__":
                         self.flags.add("file")
+                    elif node.id in ("entry_points", "iter_entry_points"):
+                        self.flags.add("groups")
                 else:
                     stored[node.id] = stored.get(node.id, 0) + 1
             elif isinstance(node, ast.Call):
