@@ -1,0 +1,335 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"exuvia/internal/cas"
+	"exuvia/internal/engine"
+	"exuvia/internal/fault"
+	"exuvia/internal/plan"
+	"exuvia/internal/tree"
+)
+
+// spec is what the re-executed program is told, as JSON.
+type spec struct {
+	Lower, Stub, Upper, Work string // directories of an overlay; no Upper: read-only
+	Root                     string // where it is mounted
+	Mounts                   []mount
+	Tmpfs                    []string // paths in the root
+	Network                  bool     // the host's
+	Boot                     bool     // process 1 of its own, as UID and GID
+	UID, GID                 int
+	Argv, Env                []string
+	Dir                      string
+}
+
+// mount binds a file or directory of the host.
+type mount struct {
+	Source, At string // At is in the root, without leading slash, free of links
+	ReadOnly   bool
+}
+
+// box is a sandbox made ready on disk.
+type box struct {
+	spec
+	dir  string // of everything temporary
+	tree *tree.Tree
+	outs []string // paths in the root of a step's Outs
+}
+
+func (b *box) close() { cas.RemoveAll(b.dir) }
+
+func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*box, error) {
+	lower, err := e.cache.Materialise(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := e.cache.Temp("sandbox")
+	if err != nil {
+		return nil, err
+	}
+	b := &box{dir: dir, tree: root}
+	b.Lower, b.Stub, b.Root = lower, filepath.Join(dir, "stub"), filepath.Join(dir, "root")
+	made := []string{b.Stub, b.Root}
+	if writable {
+		b.Upper, b.Work = filepath.Join(dir, "upper"), filepath.Join(dir, "work")
+		made = append(made, b.Upper, b.Work)
+	}
+	for _, d := range made {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			b.close()
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// place finds where a path of the sandbox lies, and makes it in the stub: the
+// lowest layer, which holds mount points so that they never reach an output.
+func (b *box) place(name string, dir bool) (string, error) {
+	if !path.IsAbs(name) || path.Clean(name) == "/" {
+		return "", fmt.Errorf("cannot mount at %q: not an absolute path below the root", name)
+	}
+	at := b.tree.Real(name)
+	if e, ok := b.tree.Resolve(name); ok {
+		if e.IsDir() != dir {
+			return "", fmt.Errorf("cannot mount at %q: it is a %s", name, e.Mode.Type())
+		}
+		return e.Path, nil
+	}
+	if _, ok := b.tree.Lookup(at); ok {
+		return "", fmt.Errorf("cannot mount at %q: it is a link that leads nowhere", name)
+	}
+	stub := filepath.Join(b.Stub, at)
+	if dir {
+		return at, os.MkdirAll(stub, 0o755)
+	}
+	if err := os.MkdirAll(filepath.Dir(stub), 0o755); err != nil {
+		return "", err
+	}
+	return at, os.WriteFile(stub, nil, 0o644)
+}
+
+func (b *box) bind(source, at string, readOnly bool) error {
+	fi, err := os.Stat(source)
+	if err != nil {
+		return err
+	}
+	p, err := b.place(at, fi.IsDir())
+	if err != nil {
+		return err
+	}
+	b.Mounts = append(b.Mounts, mount{source, p, readOnly})
+	return nil
+}
+
+// common are the mount points that every sandbox has.
+func (b *box) common(writable ...string) error {
+	for _, d := range []string{"/proc", "/dev"} {
+		if _, err := b.place(d, true); err != nil {
+			return err
+		}
+	}
+	for _, d := range append([]string{"/tmp"}, writable...) {
+		p, err := b.place(d, true)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(b.Tmpfs, p) {
+			b.Tmpfs = append(b.Tmpfs, p)
+		}
+	}
+	return nil
+}
+
+// names gives the sandbox its files of names: the host's where it has the
+// host's network, else ones that know only itself.
+func (b *box) names() error {
+	files := map[string]string{
+		"/etc/hosts":       "127.0.0.1\tlocalhost " + engine.Hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+		"/etc/resolv.conf": "",
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		source := name
+		if _, err := os.Stat(name); !b.Network || err != nil {
+			source = filepath.Join(b.dir, path.Base(name))
+			if err := os.WriteFile(source, []byte(files[name]), 0o644); err != nil {
+				return err
+			}
+		}
+		if err := b.bind(source, name, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stepBox makes ready what a step needs.
+func (e *Engine) stepBox(ctx context.Context, s plan.Step, trees engine.Trees) (*box, error) {
+	root, ok := trees[s.System]
+	if !ok {
+		return nil, fmt.Errorf("no tree is called %q", s.System)
+	}
+	b, err := e.newBox(ctx, root, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.fillStep(ctx, b, s, trees); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (e *Engine) fillStep(ctx context.Context, b *box, s plan.Step, trees engine.Trees) error {
+	b.Network, b.Argv, b.Dir = s.Network, s.Args, s.Dir
+	b.Env = slices.Concat(engine.Env(), s.Env, s.SecretEnv)
+	if err := b.common(); err != nil {
+		return err
+	}
+	if err := b.names(); err != nil {
+		return err
+	}
+	for _, in := range s.Inputs {
+		t, ok := trees[in.Tree]
+		if !ok {
+			return fmt.Errorf("no tree is called %q", in.Tree)
+		}
+		dir, err := e.cache.Materialise(ctx, t)
+		if err != nil {
+			return err
+		}
+		if err := b.bind(dir, in.At, true); err != nil {
+			return err
+		}
+	}
+	for _, secret := range s.Secrets {
+		if err := b.bind(secret.File, secret.At, true); err != nil {
+			return err
+		}
+	}
+	for _, out := range s.Outs {
+		p, err := b.place(out, true)
+		if err != nil {
+			return err
+		}
+		b.outs = append(b.outs, p)
+	}
+	return nil
+}
+
+// bootBox makes ready what a container needs.
+func (e *Engine) bootBox(ctx context.Context, root *tree.Tree, c plan.Config, o engine.BootOptions) (*box, error) {
+	b, err := e.newBox(ctx, root, o.Writable)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.fillBoot(c, o); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *box) fillBoot(c plan.Config, o engine.BootOptions) error {
+	b.Boot, b.Network, b.Dir = true, o.Network, c.WorkingDir
+	entry, args := c.Entrypoint, c.Cmd
+	if o.Entry != nil {
+		entry, args = o.Entry, nil
+	}
+	if o.Args != nil {
+		args = o.Args
+	}
+	b.Argv = slices.Concat(entry, args)
+	if len(b.Argv) == 0 {
+		return fault.New(fault.Usage, "give it a command", "the image has no entry point")
+	}
+	user := c.User
+	if o.User != "" {
+		user = o.User
+	}
+	home, err := b.account(user)
+	if err != nil {
+		return err
+	}
+	b.Env = environment(home, c.Env, o.Env)
+	if err := b.common(c.Writable...); err != nil {
+		return err
+	}
+	if err := b.names(); err != nil {
+		return err
+	}
+	for _, v := range o.Volumes {
+		if err := b.bind(v.Host, v.At, v.ReadOnly); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// environment puts lists of KEY=value together, the later wins, as Docker
+// does: PATH and HOME are always there.
+func environment(home string, lists ...[]string) []string {
+	out := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + engine.Hostname, "HOME=" + home}
+	for _, kv := range slices.Concat(lists...) {
+		key, _, _ := strings.Cut(kv, "=")
+		out = slices.DeleteFunc(out, func(o string) bool { return strings.HasPrefix(o, key+"=") })
+		out = append(out, kv)
+	}
+	return out
+}
+
+// maxPasswd bounds etc/passwd and etc/group.
+const maxPasswd = 1 << 20
+
+// account understands "65532:65532", "65532", "nobody" and "nobody:nogroup",
+// and gives the home directory.
+func (b *box) account(user string) (home string, err error) {
+	name, group, hasGroup := strings.Cut(user, ":")
+	if name == "" {
+		name = "0"
+	}
+	uid, uidErr := strconv.Atoi(name)
+	home = "/"
+	found := false
+	for f := range b.database("etc/passwd") {
+		if len(f) < 7 || f[0] != name && f[2] != name {
+			continue
+		}
+		id, err1 := strconv.Atoi(f[2])
+		gid, err2 := strconv.Atoi(f[3])
+		if err := errors.Join(err1, err2); err != nil {
+			continue
+		}
+		uid, b.GID, home, found = id, gid, f[5], true
+		break
+	}
+	if !found && (uidErr != nil || uid < 0) {
+		return "", fault.New(fault.Usage, "give numbers, UID:GID", "the image has no user %q", name)
+	}
+	b.UID = uid
+	if !hasGroup {
+		return home, nil
+	}
+	if gid, err := strconv.Atoi(group); err == nil && gid >= 0 {
+		b.GID = gid
+		return home, nil
+	}
+	for f := range b.database("etc/group") {
+		if len(f) >= 3 && f[0] == group {
+			if gid, err := strconv.Atoi(f[2]); err == nil {
+				b.GID = gid
+				return home, nil
+			}
+		}
+	}
+	return "", fault.New(fault.Usage, "give numbers, UID:GID", "the image has no group %q", group)
+}
+
+// database walks the lines of a file of fields parted by colons.
+func (b *box) database(name string) func(yield func([]string) bool) {
+	return func(yield func([]string) bool) {
+		e, ok := b.tree.Resolve(name)
+		if !ok {
+			return
+		}
+		data, err := e.ReadAll(maxPasswd)
+		if err != nil {
+			return
+		}
+		for line := range strings.Lines(string(data)) {
+			if !yield(strings.Split(strings.TrimSpace(line), ":")) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// Package sandbox runs steps and boots images in Linux namespaces, with
+// nothing to install and no privileges: user, mount, pid, ipc, uts and network
+// namespaces, an overlay over a materialised tree, no new privileges, dropped
+// capabilities and a seccomp filter. It is one code path for root and for an
+// ordinary user with a single mapped id.
+//
+// The program executes itself twice: as "exuvia-init", process 1 of the
+// namespaces, which mounts, serves the control socket and reaps; and from
+// there as "exuvia-exec", which gives up what is left of its powers and
+// becomes the command. [Init] is where these two begin.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"exuvia/internal/cas"
+	"exuvia/internal/engine"
+	"exuvia/internal/fault"
+	"exuvia/internal/plan"
+	"exuvia/internal/tree"
+)
+
+// Options are what an Engine is made of.
+type Options struct {
+	Cache *cas.Store
+	Log   *slog.Logger // nil for none
+}
+
+// Engine implements [engine.Engine] and [engine.Booter].
+type Engine struct {
+	cache *cas.Store
+	log   *slog.Logger
+}
+
+// New makes an engine. Whether this machine allows what it needs shows at the
+// first step or boot, as a fault of kind Sandbox.
+func New(o Options) (*Engine, error) {
+	if o.Cache == nil {
+		return nil, errors.New("sandbox: no cache")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{cache: o.Cache, log: o.Log}, nil
+}
+
+// Mode says how steps run here, for reports.
+func (e *Engine) Mode() string {
+	if os.Getuid() == 0 {
+		return "namespaces (root)"
+	}
+	return "namespaces (user)"
+}
+
+// Run implements [engine.Engine].
+func (e *Engine) Run(ctx context.Context, s plan.Step, trees engine.Trees) (*tree.Tree, error) {
+	limit := s.Limit
+	if limit == 0 {
+		limit = engine.DefaultLimit
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLimit)
+	defer cancel()
+	box, err := e.stepBox(ctx, s, trees)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	defer box.close()
+	start := time.Since
+	began := now()
+	out := newTail(maxOutput)
+	p, err := e.start(ctx, box, stdio{out: out, err: out})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	exit, err := p.Wait()
+	e.log.Debug("step", "name", s.Name, "exit", exit.Code, "seconds", start(began).Seconds())
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errLimit):
+		return nil, &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String(), Reason: "it took longer than " + limit.String()}
+	case cause != nil:
+		return nil, cause
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	case exit.Code != 0:
+		return nil, &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String()}
+	}
+	return e.harvest(ctx, box, s)
+}
+
+var errLimit = errors.New("time limit")
+
+// maxOutput is how much of a step's output is kept, its end.
+const maxOutput = 64 << 10
+
+// maxStream is how much of each stream of a booted image is kept.
+const maxStream = 1 << 20
+
+// Boot implements [engine.Booter].
+func (e *Engine) Boot(ctx context.Context, root *tree.Tree, c plan.Config, o engine.BootOptions) (engine.Process, error) {
+	box, err := e.bootBox(ctx, root, c, o)
+	if err != nil {
+		return nil, fmt.Errorf("booting: %w", err)
+	}
+	p, err := e.start(ctx, box, stdio{
+		in: o.Stdin, outFile: o.Stdout, errFile: o.Stderr, out: newTail(maxStream), err: newTail(maxStream),
+	})
+	if err != nil {
+		box.close()
+		return nil, fmt.Errorf("booting: %w", err)
+	}
+	return p, nil
+}
+
+// refused is the error where the machine does not let us isolate a process.
+func refused(err error) error {
+	return fault.Wrap(err, fault.Sandbox,
+		"allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns) or run as root",
+		"this machine does not let exuvia make a sandbox")
+}
