@@ -81,14 +81,14 @@ func (d *decision) to(m module, kind, note string, isOptional bool) {
 		if why, ok := cut(d.file.module, m.name); ok {
 			if m.file != "" && !d.seen["cut "+m.file] {
 				d.seen["cut "+m.file] = true
-				d.edges = append(d.edges, reach.Edge{To: m.file, Kind: kind, Note: note, Optional: isOptional, Cut: why})
+				d.edges = append(d.edges, reach.Edge{To: m.file, Kind: kind, Note: note, Optional: isOptional, Cut: why}) // as WhyNot asks for it
 			}
 			return
 		}
 	}
 	if m.file != "" && m.file != d.file.Path && !d.seen[m.file] {
 		d.seen[m.file] = true
-		d.edges = append(d.edges, reach.Edge{To: m.file, Kind: kind, Note: note, Optional: isOptional})
+		d.edges = append(d.edges, reach.Edge{To: d.mods.spell(m.file), Kind: kind, Note: note, Optional: isOptional})
 	}
 	if m.builtin { // files answer for themselves
 		for _, i := range implicitOf(d.mods, m.name) {
@@ -129,10 +129,8 @@ func (d *decision) parents() {
 		d.to(m, KindImplicit, d.file.module+" imports it unseen", true)
 	}
 	if d.file.isPackage && !d.file.std {
-		for _, dir := range []string{path.Dir(d.file.Path)} {
-			if p := d.mods.with(dir + "/__main__"); p != "" {
-				d.to(module{name: d.file.module + ".__main__", file: p}, KindRun, "python -m "+d.file.module, true)
-			}
+		if p := d.mods.with(path.Dir(d.file.Path) + "/__main__"); p != "" {
+			d.to(module{name: d.file.module + ".__main__", file: p}, KindRun, "python -m "+d.file.module, true)
 		}
 	}
 }
@@ -176,6 +174,10 @@ func (d *decision) use(u use) {
 		d.call(u, isOptional)
 	case "iter", "walk":
 		d.listed(u)
+	case "path":
+		if r, ok := d.in.Tree.Resolve(u.Name); ok && r.IsRegular() && r.Path != d.file.Path {
+			d.plain(strings.TrimPrefix(path.Clean("/"+u.Name), "/"), KindImport, d.at(u.Line))
+		}
 	case "dist":
 		if p, ok := d.metadata[canonical(u.Name)]; ok {
 			d.plain(p, KindMetadata, d.at(u.Line))

@@ -114,7 +114,7 @@ func (f *Finder) learn(ctx context.Context, files []tree.Entry) error {
 // a .pth file, the interpreter whose platform and version conditions are
 // decided by, and the helper.
 func (f *Finder) factsKey(e tree.Entry) string {
-	return cas.Key(e.Sum, isPth(e.Path), f.in.Python.Full, f.in.Python.Platform, string(factsHelper))
+	return cas.Key(e.Sum, isPth(e.Path), f.in.Python.Full, f.in.Python.Platform, f.helper)
 }
 
 func (f *Finder) askFacts(ctx context.Context, ask []tree.Entry) (map[string]*facts, error) {

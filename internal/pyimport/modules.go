@@ -27,7 +27,8 @@ type modules struct {
 	path     []string // links followed
 	std      map[string]bool
 	builtin  map[string]bool
-	inside   map[string]bool // frozen or made at the start; a file of that name comes first
+	inside   map[string]bool   // frozen or made at the start; a file of that name comes first
+	spelled  map[string]string // directories that were found through a link, to how they were
 	known    map[string]found
 }
 
@@ -43,6 +44,7 @@ func newModules(t *tree.Tree, rt *python.Runtime, before, after []string) *modul
 		std:      map[string]bool{t.Real(rt.Stdlib): true, t.Real(rt.DynLoad): true},
 		builtin:  make(map[string]bool),
 		inside:   make(map[string]bool),
+		spelled:  make(map[string]string),
 		known:    make(map[string]found),
 	}
 	for _, b := range rt.Builtin {
@@ -60,9 +62,29 @@ func newModules(t *tree.Tree, rt *python.Runtime, before, after []string) *modul
 // extend adds a directory to the end of the path, if there is one.
 func (m *modules) extend(dir string) {
 	e, ok := m.tree.Resolve(dir)
-	if ok && e.IsDir() && !slices.Contains(m.path, e.Path) {
-		m.path = append(m.path, e.Path)
+	if !ok || !e.IsDir() || slices.Contains(m.path, e.Path) {
+		return
 	}
+	m.path = append(m.path, e.Path)
+	if dir = path.Clean(dir); dir != e.Path {
+		m.spelled[e.Path] = dir
+	}
+}
+
+// spell gives the path of a file as the interpreter finds it, so that the
+// links on the way are kept with it.
+func (m *modules) spell(file string) string {
+	for range len(m.spelled) {
+		dir := path.Dir(file)
+		for dir != "." && m.spelled[dir] == "" {
+			dir = path.Dir(dir)
+		}
+		if dir == "." {
+			break
+		}
+		file = m.spelled[dir] + strings.TrimPrefix(file, dir)
+	}
+	return file
 }
 
 // find looks a module up by its full name.
@@ -121,16 +143,19 @@ func (m *modules) in(dirs []string, name, base string, top bool) (module, bool) 
 	var spaces []string
 	for _, d := range dirs {
 		p := path.Join(d, base)
-		isDir := m.isDir(p)
+		pkg, isDir := m.dir(p)
+		if isDir && pkg != p && m.spelled[pkg] == "" && !strings.HasPrefix(p, pkg+"/") {
+			m.spelled[pkg] = p
+		}
 		if isDir {
-			spaces = append(spaces, p)
+			spaces = append(spaces, pkg)
 		}
 		if out.file != "" {
 			continue
 		}
 		if isDir {
-			if out.file = m.with(p + "/__init__"); out.file != "" {
-				out.std, spaces = m.std[d], []string{p}
+			if out.file = m.with(pkg + "/__init__"); out.file != "" {
+				out.std, spaces = m.std[d], []string{pkg}
 				continue
 			}
 		}
@@ -146,24 +171,25 @@ func (m *modules) in(dirs []string, name, base string, top bool) (module, bool) 
 	return out, out.file != "" || len(spaces) > 0
 }
 
-func (m *modules) isDir(p string) bool {
+// dir gives the directory that p is or, as a link, leads to.
+func (m *modules) dir(p string) (string, bool) {
 	e, ok := m.tree.Lookup(p)
 	if ok && e.IsSymlink() {
 		e, ok = m.tree.Resolve(p)
 	}
-	return ok && e.IsDir()
+	return e.Path, ok && e.IsDir()
 }
 
-// with finds the file stem + one of the suffixes.
+// with finds the file stem + one of the suffixes, in a directory that is no
+// link.
 func (m *modules) with(stem string) string {
 	for _, s := range m.suffixes {
 		e, ok := m.tree.Lookup(stem + s)
-		if !ok {
-			if e, ok = m.tree.Lookup(m.tree.Real(stem + s)); !ok {
-				continue
-			}
+		if ok && e.IsSymlink() {
+			r, found := m.tree.Resolve(e.Path)
+			ok = found && r.IsRegular()
 		}
-		if r, ok := m.tree.Resolve(e.Path); ok && r.IsRegular() {
+		if ok && !e.IsDir() {
 			return e.Path
 		}
 	}
@@ -225,10 +251,12 @@ func (m *modules) children(p module) []module {
 	for _, dir := range p.dirs {
 		for _, e := range m.tree.Children(dir) {
 			base := path.Base(e.Path)
-			if stem, ok := m.stem(base); ok && !m.isDir(e.Path) {
+			if _, isDir := m.dir(e.Path); !isDir {
+				stem, ok := m.stem(base)
+				if !ok {
+					continue
+				}
 				base = stem
-			} else if !m.isDir(e.Path) {
-				continue
 			}
 			if base == "__init__" || base == "__pycache__" || base == "__main__" || strings.Contains(base, ".") || seen[base] {
 				continue

@@ -58,6 +58,7 @@ func (f *Finder) Outside(_ context.Context, e tree.Entry) []reach.Edge {
 	out := d.edges[:0]
 	for _, edge := range d.edges {
 		if edge.Cut == "" {
+			edge.To = f.in.Tree.Real(edge.To)
 			out = append(out, edge)
 		}
 	}

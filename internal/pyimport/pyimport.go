@@ -68,6 +68,7 @@ type Finder struct {
 	facts    map[string]*facts // by path; files without an entry were not read
 	probes   map[string]probe  // by path
 	install  string            // digest of all that is not the project's own, see probe.go
+	helper   string            // digest of the facts helper
 	notes    []report.Note
 }
 
@@ -87,6 +88,7 @@ func New(_ context.Context, in Input) (*Finder, error) {
 		main:   make(map[string]bool),
 		facts:  make(map[string]*facts),
 		probes: make(map[string]probe),
+		helper: cas.Key(string(factsHelper)),
 	}
 	for _, m := range in.Main {
 		f.main[m] = true

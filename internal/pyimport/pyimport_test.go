@@ -43,7 +43,8 @@ func (c canned) Run(_ context.Context, s plan.Step, trees engine.Trees) (*tree.T
 	if err != nil {
 		return nil, err
 	}
-	name, answer := "facts-0.json", []byte{}
+	name := "facts-0.json"
+	var answer []byte
 	if strings.Contains(strings.Join(s.Args, " "), "probe.py") {
 		name = "probe.json"
 		if answer, err = json.Marshal(c.probes); err != nil {
@@ -89,6 +90,7 @@ func world(t *testing.T, files ...string) *tree.Tree {
 	t.Helper()
 	entries := []tree.Entry{
 		tree.File("usr/bin/python3.11", 0o755, []byte("elf"), tree.Origin{Kind: tree.Deb, Name: "python3.11-minimal"}),
+		tree.Symlink(site+"/linked", "p/b", tree.Origin{}),
 		tree.Symlink("usr/bin/python3", "python3.11", tree.Origin{Kind: tree.Deb, Name: "python3-minimal"}),
 		tree.Dir(std, 0o755, tree.Origin{}), tree.Dir(site, 0o755, tree.Origin{}),
 	}
@@ -198,6 +200,8 @@ func TestDecisions(t *testing.T) {
 		{"version of a distribution", "app/main.py", `{"uses":[{"k":"dist","n":"Some.Thing","l":1},{"k":"dist","n":"none","l":2}]}`, []string{"site/some_thing-1.dist-info/METADATA x"}, []string{"metadata site/some_thing-1.dist-info/METADATA"}},
 		{"python -m", "site/p/__init__.py", `{}`, []string{"site/p/__main__.py"}, []string{"run site/p/__main__.py"}},
 		{"script", "usr/local/bin/tool", `{"uses":[{"k":"from","n":"p.a","l":2,"x":["main"]}]}`, []string{"usr/local/bin/tool #!/usr/bin/python3\nx"}, []string{"import site/p/a.py", "shebang usr/bin/python3"}},
+		{"stub that runs a file", "app/run", `{"uses":[{"k":"path","n":"/app/main.py","l":1},{"k":"path","n":"/gone.py","l":2}]}`, []string{"app/run #!/usr/bin/env python3\nx"}, []string{"import app/main.py", "shebang usr/bin/python3"}},
+		{"package behind a link", "app/main.py", `{"uses":[{"k":"from","n":"linked","l":1,"x":["c"]}]}`, nil, []string{"import site/linked/__init__.py", "import site/linked/c.py"}},
 		{"pth", site + "/x.pth", `{"uses":[{"k":"import","n":"q","l":1}]}`, []string{"site/x.pth import q\n"}, []string{"import site/q.py"}},
 		{"directory of a pth", "app/main.py", `{"uses":[{"k":"import","n":"far","l":1}]}`, []string{"site/x.pth ../elsewhere\n", "usr/local/lib/python3.11/elsewhere/far.py"}, []string{"import usr/local/lib/python3.11/elsewhere/far.py"}},
 		{"module beside the script", "app/lib/x.py", `{"uses":[{"k":"import","n":"helper","l":1}]}`, []string{"app/lib/x.py"}, []string{"import app/lib/helper.py"}},
@@ -304,6 +308,20 @@ func TestWhyNotSaysWhoIsOut(t *testing.T) {
 	}
 	if a := g.WhyNot("c"); a.Verdict != reach.Chained || a.By[0] != "app/b.py" {
 		t.Errorf("got %+v", a)
+	}
+}
+
+// A package that is found through a link must be found through it in the
+// image too.
+func TestLinksAreKept(t *testing.T) {
+	tr := world(t, "site/p/__init__.py", "site/p/b/__init__.py", "app/main.py")
+	f := finder(t, tr, canned{facts: map[string]string{"app/main.py": `{"uses":[{"k":"import","n":"linked","l":1}]}`}})
+	g, err := reach.Walk(t.Context(), tr, []plan.Root{{Path: "app/main.py", Why: "test"}}, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := g.Tree().Resolve(site + "/linked/__init__.py"); !ok {
+		t.Errorf("only %v are kept", g.Paths())
 	}
 }
 

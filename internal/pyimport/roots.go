@@ -54,7 +54,7 @@ func RuntimeRoots(rt *python.Runtime, t *tree.Tree) []plan.Root {
 	}
 	var out []plan.Root
 	for p, w := range why {
-		out = append(out, plan.Root{Path: p, Why: w})
+		out = append(out, plan.Root{Path: m.spell(p), Why: w})
 	}
 	slices.SortFunc(out, func(a, b plan.Root) int { return cmp.Compare(a.Path, b.Path) })
 	return out

@@ -85,8 +85,8 @@ func modules(x string, paths []string) []string {
 		if i < 0 {
 			continue
 		}
-		rest := p[i+len(rel):]
-		if !extension.MatchString(rest) && !(strings.HasPrefix(rest, "/__init__.") && extension.MatchString(rest[len("/__init__"):])) {
+		rest := strings.TrimPrefix(p[i+len(rel):], "/__init__")
+		if !extension.MatchString(rest) {
 			continue
 		}
 		if dir := path.Dir(p[:i] + first); !packages[dir] {
@@ -178,7 +178,7 @@ func (g *Graph) WhyNot(x string) Absence {
 	for _, c := range g.cuts {
 		if c.To == p {
 			a.By = append(a.By, c.From)
-			a.Text = fmt.Sprintf("cut by the table: %s (named at %s)", c.Edge.Cut, c.Note)
+			a.Text = fmt.Sprintf("cut by the table: %s (named at %s)", c.Cut, c.Note)
 		}
 	}
 	if len(a.By) > 0 {

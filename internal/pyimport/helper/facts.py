@@ -382,6 +382,10 @@ class File:
             if isinstance(arg, ast.List) and len(arg.elts) == 1:
                 arg = arg.elts[0]
             self.use("walk" if name == "walk_packages" else "iter", node, ctx, (self.dotted_of(arg) or ""))
+        elif name in ("run_path", "spec_from_file_location", "SourceFileLoader") and node.args:
+            p = pattern(node.args[0 if name == "run_path" else 1 if len(node.args) > 1 else 0])
+            if p.startswith("/") and UNKNOWN not in p:
+                self.use("path", node, ctx, p)
         elif name in METADATA and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
             if isinstance(node.args[0].value, str):
                 self.use("dist", node, ctx, node.args[0].value)
