@@ -216,7 +216,7 @@ func (a *Archive) Publish(tb testing.TB, s Suite) {
 	dists := path.Join(base, "dists", s.Name)
 	var sums strings.Builder
 	for _, arch := range slices.Sorted(maps.Keys(indices)) {
-		for ext, data := range map[string][]byte{"": []byte(indices[arch]), ".gz": pack(tb, "gz", []byte(indices[arch])), ".xz": pack(tb, "xz", []byte(indices[arch]))} {
+		for ext, data := range map[string][]byte{"": []byte(indices[arch]), ".gz": Pack(tb, "gz", []byte(indices[arch])), ".xz": Pack(tb, "xz", []byte(indices[arch]))} {
 			name := "main/binary-" + arch + "/Packages" + ext
 			sum := fmt.Sprintf("%x", sha256.Sum256(data))
 			files[path.Join(dists, name)] = data
@@ -312,8 +312,8 @@ func (p Package) Deb(tb testing.TB) []byte {
 	}
 	return Ar(
 		Member{"debian-binary", []byte("2.0\n")},
-		Member{"control.tar.gz", pack(tb, "gz", Tar(tb, control...))},
-		Member{"data.tar." + packing, pack(tb, packing, Tar(tb, append([]File{{Path: "./"}}, p.Files...)...))},
+		Member{"control.tar.gz", Pack(tb, "gz", Tar(tb, control...))},
+		Member{"data.tar." + packing, Pack(tb, packing, Tar(tb, append([]File{{Path: "./"}}, p.Files...)...))},
 	)
 }
 
@@ -372,8 +372,8 @@ func Tar(tb testing.TB, files ...File) []byte {
 	return b.Bytes()
 }
 
-// pack compresses data.
-func pack(tb testing.TB, how string, data []byte) []byte {
+// Pack compresses data: "gz", "xz" or "zst".
+func Pack(tb testing.TB, how string, data []byte) []byte {
 	tb.Helper()
 	var (
 		b   bytes.Buffer
