@@ -210,6 +210,8 @@ func (d *detection) form() error {
 	switch {
 	case p.Form == UVLock && d.py.Project == nil:
 		return fault.New(fault.Project, "add the pyproject.toml that it was made from", "uv.lock has no pyproject.toml with a [project] table beside it")
+	case p.Form == PyProject && d.py.Project == nil && d.py.Tool.Poetry != nil && !p.BuildSystem:
+		return fault.New(fault.Project, "run: poetry lock", "a Poetry project that is no package needs a poetry.lock")
 	case p.Form == Bare, p.Form == PyProject && p.DependencyFile == "pyproject.toml":
 		return d.elsewhere()
 	}
@@ -310,7 +312,7 @@ func (d *detection) name(fallback string) error {
 	if d.p.Name = strings.Trim(d.p.Name, "-"); !validName.MatchString(d.p.Name) {
 		cleaned := strings.Trim(Normalise(strings.Map(plain, d.p.Name)), "-")
 		if d.py.Project != nil && d.py.Project.Name != "" || cleaned == "" {
-			return fault.New(fault.Project, "give a name of letters, digits and dashes in [project] of pyproject.toml", "%q is no name for a project", clip(d.p.Name))
+			return fault.New(fault.Project, "give a name of letters, digits and dashes in [project] of pyproject.toml", "%q is no name for a project", Clip(d.p.Name))
 		}
 		d.p.Name = cleaned
 	}
@@ -412,7 +414,7 @@ func chosen(what string, want, have []string) ([]string, error) {
 		if len(known) > 0 {
 			hint = fmt.Sprintf("choose with --%ss from: %s", what, strings.Join(known, ", "))
 		}
-		return nil, fault.New(fault.Project, hint, "no %s is called %q", what, clip(w))
+		return nil, fault.New(fault.Project, hint, "no %s is called %q", what, Clip(w))
 	}
 	return want, nil
 }

@@ -50,7 +50,7 @@ var (
 func (d *detection) entry(spec string) (Entry, error) {
 	bad := func(what string, args ...any) (Entry, error) {
 		return Entry{}, fault.New(fault.Project, `name one with --entry: "main.py", "pkg.mod", "pkg.mod:func" or a console script with arguments`,
-			"entry point %q: %s", clip(spec), fmt.Sprintf(what, args...))
+			"entry point %q: %s", Clip(spec), fmt.Sprintf(what, args...))
 	}
 	words, err := split(spec)
 	if err != nil {
@@ -80,6 +80,7 @@ func (d *detection) entry(spec string) (Entry, error) {
 	case m != nil && !asModule:
 		e.Kind, e.Module, e.Func = EntryFunction, m[1], m[2]
 		e.Name, e.Path = lastName(m[1]), d.modulePath(m[1], false)
+		e.Dir = srcDir(e.Path)
 		if d.p.Scripts[e.Name] != word {
 			for _, name := range names(d.p.Scripts) {
 				if d.p.Scripts[name] == word {
@@ -97,12 +98,12 @@ func (d *detection) entry(spec string) (Entry, error) {
 			if file == "" && d.modulePath(word, false) != "" {
 				return bad("the package %s has no __main__.py", word)
 			}
-			e.Kind, e.Module, e.Name, e.Path = EntryModule, word, lastName(word), file
+			e.Kind, e.Module, e.Name, e.Path, e.Dir = EntryModule, word, lastName(word), file, srcDir(file)
 			return e, nil
 		}
 	}
 	if asModule || !scriptName.MatchString(word) {
-		return bad("%s is no name of a module or a script", clip(word))
+		return bad("%s is no name of a module or a script", Clip(word))
 	}
 	e.Kind, e.Name = EntryScript, word
 	return e, nil
@@ -150,9 +151,10 @@ func (d *detection) scriptEntry(e Entry, name string, bad func(string, ...any) (
 	target, _, _ := strings.Cut(d.p.Scripts[name], "[") // extras, long deprecated
 	m := function.FindStringSubmatch(strings.ReplaceAll(target, " ", ""))
 	if m == nil {
-		return bad("[project.scripts] says %q, not module:function", clip(d.p.Scripts[name]))
+		return bad("[project.scripts] says %q, not module:function", Clip(d.p.Scripts[name]))
 	}
 	e.Kind, e.Module, e.Func, e.Path = EntryFunction, m[1], m[2], d.modulePath(m[1], false)
+	e.Dir = srcDir(e.Path)
 	return e, nil
 }
 
@@ -174,6 +176,14 @@ func (d *detection) modulePath(module string, run bool) string {
 	return ""
 }
 
+// srcDir is where a file's packages are: src, or the project itself.
+func srcDir(file string) string {
+	if strings.HasPrefix(file, "src/") {
+		return "src"
+	}
+	return ""
+}
+
 // nameEntries gives every stub a name of its own, which no file of the
 // project has.
 func (d *detection) nameEntries() error {
@@ -191,7 +201,7 @@ func (d *detection) nameEntries() error {
 			}
 		}
 		if other, ok := taken[e.Name]; ok {
-			return fault.New(fault.Project, "leave one of them out", "entry points %q and %q would both be called %s", clip(other), clip(e.Spec), e.Name)
+			return fault.New(fault.Project, "leave one of them out", "entry points %q and %q would both be called %s", Clip(other), Clip(e.Spec), e.Name)
 		}
 		taken[e.Name] = e.Spec
 	}

@@ -219,7 +219,7 @@ func (d *detection) link(name string) (string, error) {
 		leaves = err != nil && !errors.Is(err, fs.ErrNotExist)
 	}
 	if leaves {
-		return "", fault.New(fault.Project, "copy what it points to into the project, or leave it out by exclude in [tool.exuvia]", "the link %s leaves the project: %s", name, clip(target))
+		return "", fault.New(fault.Project, "copy what it points to into the project, or leave it out by exclude in [tool.exuvia]", "the link %s leaves the project: %s", name, Clip(target))
 	}
 	return target, nil
 }

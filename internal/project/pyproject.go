@@ -96,6 +96,7 @@ func (d *detection) describePoetry(t *poetry) error {
 	if t.PackageMode != nil && !*t.PackageMode {
 		p.BuildSystem = false
 	}
+	p.Dynamic = p.Dynamic || d.py.Project == nil && p.BuildSystem // only Poetry reads its own syntax
 	return nil
 }
 

@@ -70,9 +70,9 @@ func (d *detection) included(start string) ([]string, error) {
 			next := path.Join(path.Dir(name), m[1])
 			switch {
 			case strings.Contains(m[1], "://"):
-				return nil, fault.New(fault.Project, "copy it into the project", "%s:%d: a requirements file elsewhere: %s", name, i+1, clip(redact(m[1])))
+				return nil, fault.New(fault.Project, "copy it into the project", "%s:%d: a requirements file elsewhere: %s", name, i+1, Clip(Redact(m[1])))
 			case !fs.ValidPath(next) || path.IsAbs(m[1]):
-				return nil, fault.New(fault.Project, "copy it into the project", "%s:%d: %s is outside the project", name, i+1, clip(m[1]))
+				return nil, fault.New(fault.Project, "copy it into the project", "%s:%d: %s is outside the project", name, i+1, Clip(m[1]))
 			case !d.has(next):
 				return nil, fault.New(fault.Project, "add the file, or remove the line", "%s:%d: there is no file %s", name, i+1, next)
 			case next == start || slices.Contains(out, next):
@@ -89,5 +89,5 @@ func (d *detection) included(start string) ([]string, error) {
 
 var userinfo = regexp.MustCompile(`//[^/@\s]*@`)
 
-// redact takes user and password out of a URL.
-func redact(s string) string { return userinfo.ReplaceAllString(s, "//") }
+// Redact takes user and password out of a URL.
+func Redact(s string) string { return userinfo.ReplaceAllString(s, "//") }

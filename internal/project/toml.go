@@ -46,5 +46,5 @@ func (d document) line(row int) string {
 	if row < 1 || row > len(lines) {
 		return "end of file"
 	}
-	return clip(strings.TrimSpace(lines[row-1]))
+	return Clip(strings.TrimSpace(lines[row-1]))
 }

@@ -78,7 +78,7 @@ func readPin(text string) (string, error) {
 		m := pin.FindStringSubmatch(fields[0])
 		if m == nil {
 			return "", fault.New(fault.Project, `write a version of CPython into it, such as "3.11", or use --python 3.11`,
-				".python-version names %q, which is no version of CPython 3", clip(fields[0]))
+				".python-version names %q, which is no version of CPython 3", Clip(fields[0]))
 		}
 		return m[1], nil
 	}
@@ -143,9 +143,9 @@ func bump(numbers []string, i int) string {
 	return strings.Join(append(append([]string{}, numbers[:i]...), strconv.Itoa(n+1)), ".")
 }
 
-// clip shortens text from outside for a message.
-func clip(s string) string {
-	const most = 80
+// Clip shortens text from outside for a message.
+func Clip(s string) string {
+	const most = 200
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
