@@ -17,7 +17,7 @@ import marshal
 import os
 import sys
 
-from _frozen_importlib_external import MAGIC_NUMBER, _RAW_MAGIC_NUMBER
+from _frozen_importlib_external import MAGIC_NUMBER
 
 
 def first_statement(body):
@@ -61,7 +61,7 @@ def compile_one(line, sources, out):
     with open(os.path.join(out, key + ".pyc"), "wb") as f:
         f.write(MAGIC_NUMBER)
         f.write(int(flags).to_bytes(4, "little"))
-        f.write(_imp.source_hash(_RAW_MAGIC_NUMBER, data))
+        f.write(_imp.source_hash(int.from_bytes(MAGIC_NUMBER, "little"), data))
         f.write(marshal.dumps(code))
 
 
