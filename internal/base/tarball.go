@@ -149,10 +149,24 @@ func tarEntry(cache *cas.Store, r io.Reader, h *tar.Header, before map[string]tr
 		e.Path = name
 		return e, nil
 	case tar.TypeReg:
+		if sparse(h) {
+			return tree.Entry{}, errors.New("a sparse file")
+		}
 		blob, err := cache.Put(r)
 		return cache.Entry(name, perm, blob, from), err
 	}
 	return tree.Entry{}, fmt.Errorf("neither file, directory nor link (type %q)", h.Typeflag)
+}
+
+// sparse reports whether a file has holes, of which a small archive can hold
+// any number of terabytes.
+func sparse(h *tar.Header) bool {
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // memberPath is the path of a tar member below the root.

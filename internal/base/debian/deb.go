@@ -254,6 +254,9 @@ func (d *debFiles) entry(h *tar.Header, r io.Reader) (tree.Entry, bool, error) {
 		first.Path, first.Link = e.Path, firstName(first)
 		return first, true, nil
 	case tar.TypeReg:
+		if sparse(h) {
+			return e, false, errors.New("a sparse file")
+		}
 		b, err := d.put(name, r)
 		if err != nil {
 			return e, false, err
@@ -281,6 +284,17 @@ func (d *debFiles) put(name string, r io.Reader) (cas.Blob, error) {
 	b, err := d.cache.Put(io.TeeReader(r, h))
 	d.sums["/"+name] = hex.EncodeToString(h.Sum(nil))
 	return b, err
+}
+
+// sparse reports whether a file has holes, of which a small package can hold
+// any number of terabytes.
+func sparse(h *tar.Header) bool {
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 func xattrs(h *tar.Header) map[string]string {
