@@ -20,6 +20,7 @@ import (
 	"exuvia/internal/cas"
 	"exuvia/internal/engine"
 	"exuvia/internal/plan"
+	"exuvia/internal/pydata"
 	"exuvia/internal/python"
 	"exuvia/internal/reach"
 	"exuvia/internal/tree"
@@ -196,20 +197,15 @@ type host struct {
 }
 
 // onHost makes a tree of the host's Python and the demo with its dependencies.
-func onHost(t *testing.T) host {
+func onHost(t *testing.T, exe string) host {
 	t.Helper()
-	exe, err := exec.LookPath("/usr/bin/python3")
+	exe, err := filepath.EvalSymlinks(exe)
 	if err != nil {
-		if exe, err = exec.LookPath("python3"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if exe, err = filepath.EvalSymlinks(exe); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	site := filepath.Join(dir, "site-packages")
-	install := exec.CommandContext(t.Context(), "python3", "-m", "pip", "install", "-q", "--only-binary=:all:", "--python-version", "3.11", "--target", site, "fastapi", "uvicorn", "click")
+	install := exec.CommandContext(t.Context(), exe, "-m", "pip", "install", "-q", "--only-binary=:all:", "--target", site, "fastapi", "uvicorn", "click")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("pip: %v\n%s", err, out)
 	}
@@ -229,7 +225,7 @@ func onHost(t *testing.T) host {
 	if h.rt, err = python.Describe(t.Context(), h.engine, only, exe[1:]); err != nil {
 		t.Fatal(err)
 	}
-	h.rt.Path = slices.DeleteFunc(h.rt.Path, func(p string) bool { return siteDir(p) })
+	h.rt.Path = slices.DeleteFunc(h.rt.Path, siteDir)
 	h.rt.Path = append(h.rt.Path, site[1:])
 	h.engine.env = []string{"PYTHONPATH=" + site}
 	entries := []tree.Entry{bin}
@@ -269,7 +265,14 @@ func (h host) walk(t *testing.T) (*Finder, *reach.Graph) {
 // What the running demo has in sys.modules is what the closure must hold, or
 // the image lacks it; and the closure must not be everything.
 func TestDemoClosure(t *testing.T) {
-	h := onHost(t)
+	all := interpreters(t)
+	for _, exe := range slices.Compact([]string{all[0], all[len(all)-1]}) { // the system's, and 3.9 where pyenv has it
+		t.Run(exe, func(t *testing.T) { demoClosure(t, exe) })
+	}
+}
+
+func demoClosure(t *testing.T, exe string) {
+	h := onHost(t, exe)
 	start := time.Now()
 	f, g := h.walk(t)
 	cold := time.Since(start)
@@ -300,7 +303,7 @@ func TestDemoClosure(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "/"+h.rt.Exe, "-B", "-c", drive)
+	cmd := exec.CommandContext(t.Context(), "/"+h.rt.Exe, "-B", "-S", "-c", drive) // -S: what else the host has installed is not in the tree
 	cmd.Dir, cmd.Env = h.app, append(append(engine.Env(), h.engine.env...), "PYTHONPATH="+h.app+":"+strings.TrimPrefix(h.engine.env[0], "PYTHONPATH="))
 	out, err := cmd.Output()
 	if err != nil {
@@ -325,6 +328,38 @@ func TestDemoClosure(t *testing.T) {
 		if len(g.Find(in)) == 0 {
 			t.Errorf("%s is out: %s", in, g.WhyNot(in).Text)
 		}
+	}
+}
+
+// With data and metadata the demo has all that scanners and importlib.metadata
+// ask for.
+func TestDemoData(t *testing.T) {
+	h := onHost(t, interpreters(t)[0])
+	f, _ := h.walk(t)
+	data, err := pydata.New(t.Context(), pydata.Input{Tree: h.tree, Python: h.rt, DataUse: f.DataUse})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := append(RuntimeRoots(h.rt, h.tree), plan.Root{Path: h.app[1:] + "/main.py", Why: "entry point main.py"})
+	g, err := reach.Walk(t.Context(), h.tree, roots, data, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d files with data", len(g.Paths()))
+	dists := data.Distributions(g.Paths())
+	for _, want := range []string{"fastapi", "uvicorn", "click", "pydantic", "pydantic_core", "starlette", "anyio"} {
+		if !slices.Contains(dists, want) {
+			t.Errorf("%s is not among the distributions %v", want, dists)
+		}
+	}
+	metadata := 0
+	for _, p := range g.Paths() {
+		if filepath.Base(p) == "METADATA" {
+			metadata++
+		}
+	}
+	if metadata != len(dists) {
+		t.Errorf("%d distributions have %d METADATA", len(dists), metadata)
 	}
 }
 
