@@ -39,7 +39,7 @@ var core = []string{
 // Flavours lists the named systems.
 func Flavours() []Flavour {
 	withPython := []string{"python3", "python3-distutils?"}
-	slim := []string{"apt", "ca-certificates", "netbase", "tzdata", "python3-pip"}
+	slim := []string{"apt", "ca-certificates", "netbase", "tzdata", "python3-pip", "usr-is-merged?"}
 	return []Flavour{
 		{
 			Name: "", Doc: "Python with its whole standard library, a shell and the basic commands",

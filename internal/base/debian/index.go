@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,7 @@ const maxIndex = 512 << 20
 // in the compact form: one line a package, the fields between tabs.
 var indexFields = []string{
 	"Package", "Version", "Architecture", "Essential", "Filename", "Size", "SHA256", "Provides", "Pre-Depends", "Depends", "Conflicts", "Breaks",
+	"Priority",
 }
 
 // Their places.
@@ -39,6 +41,7 @@ const (
 	fDepends
 	fConflicts
 	fBreaks
+	fPriority
 	fCount
 )
 
@@ -46,6 +49,7 @@ const (
 type pkg struct {
 	Name, Version, Arch string
 	Essential           bool
+	Priority            int    // 0 is required, then important, standard, optional and the rest
 	File                string // below the archive's address
 	Blob                cas.Blob
 	Provides, Depends   string // as in the index; Depends includes Pre-Depends
@@ -118,10 +122,19 @@ func parseRow(row string, from *repo) (*pkg, error) {
 		return nil, fmt.Errorf("package %s: its file is %q", name, f[fFilename])
 	}
 	return &pkg{
-		Name: name, Version: f[fVersion], Arch: f[fArchitecture], Essential: f[fEssential] == "yes",
+		Name: name, Version: f[fVersion], Arch: f[fArchitecture], Essential: f[fEssential] == "yes", Priority: rank(f[fPriority]),
 		File: f[fFilename], Blob: cas.Blob{Sum: f[fSHA256], Size: size},
 		Provides: f[fProvides], Depends: join(f[fPreDepends], f[fDepends]), Conflicts: join(f[fConflicts], f[fBreaks]), From: from,
 	}, nil
+}
+
+// rank orders priorities.
+func rank(priority string) int {
+	order := []string{"required", "important", "standard", "optional"}
+	if i := slices.Index(order, priority); i >= 0 {
+		return i
+	}
+	return len(order)
 }
 
 // join unites two relation fields.

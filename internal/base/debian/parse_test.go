@@ -63,7 +63,7 @@ func TestResolve(t *testing.T) {
 		{name: "second alternative", offer: []string{"a 1; Depends: b (>= 2) | c", "b 1", "c 1"}, wishes: []string{"a"}, want: []string{"a 1", "c 1"}},
 		{name: "alternative that cannot be", offer: []string{"a 1; Depends: b | c", "b 1; Depends: nowhere", "c 1"}, wishes: []string{"a"}, want: []string{"a 1", "c 1"}},
 		{name: "provided", offer: []string{"a 1; Depends: v", "z 1; Provides: v", "b 1; Provides: v, w"}, wishes: []string{"a"}, want: []string{"a 1", "b 1"}},
-		{name: "provided by the essential one", offer: []string{"a 1; Depends: v", "z 1; Provides: v; Essential: yes", "b 1; Provides: v"}, wishes: []string{"a"}, want: []string{"a 1", "z 1"}},
+		{name: "provided by the more important one", offer: []string{"a 1; Depends: v", "z 1; Provides: v; Priority: required", "b 1; Provides: v"}, wishes: []string{"a"}, want: []string{"a 1", "z 1"}},
 		{name: "real before provided", offer: []string{"a 1; Depends: v", "b 1; Provides: v", "v 1"}, wishes: []string{"a"}, want: []string{"a 1", "v 1"}},
 		{name: "provided version", offer: []string{"a 1; Depends: v (>= 2)", "b 1; Provides: v", "c 1; Provides: v (= 2.1)"}, wishes: []string{"a"}, want: []string{"a 1", "c 1"}},
 		{name: "provided version too old", offer: []string{"a 1; Depends: v (>= 2)", "c 1; Provides: v (= 1)"}, wishes: []string{"a"}, says: "v (>= 2), needed by a 1"},

@@ -19,7 +19,7 @@ const maxSteps = 1_000_000
 // resolver chooses packages: those asked for and what they depend on, without
 // Recommends. It is deterministic: alternatives are tried in the order that
 // they are written in, a real package before those that provide its name,
-// these by essential first, then by name, and of each the newest version.
+// these by priority, then by name, and of each the newest version.
 type resolver struct {
 	u      *universe
 	arch   string
@@ -206,13 +206,7 @@ func (r *resolver) options(g goal) []*candidate {
 			}
 		}
 		slices.SortStableFunc(virtual, func(a, b *candidate) int {
-			if a.Essential != b.Essential {
-				if a.Essential {
-					return -1
-				}
-				return 1
-			}
-			return cmp.Or(cmp.Compare(a.Name, b.Name), version.Compare(b.version, a.version))
+			return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Name, b.Name), version.Compare(b.version, a.version))
 		})
 		out = append(out, virtual...)
 	}
