@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -21,16 +22,22 @@ import (
 
 // spec is what the re-executed program is told, as JSON.
 type spec struct {
-	Lower, Stub, Upper, Work string // directories of an overlay; no Upper: read-only
-	Root                     string // where it is mounted
-	Mounts                   []mount
-	Tmpfs                    []string // paths in the root
-	Network                  bool     // the host's
-	Boot                     bool     // process 1 of its own, as UID and GID
-	UID, GID                 int
-	Argv, Env                []string
-	Dir                      string
+	Lower, Stub string // layers of an overlay
+	Scratch     string // directory of its upper layer; "": read-only
+	Root        string // where it is mounted
+	Mounts      []mount
+	Tmpfs       []string // paths in the root
+	Network     bool     // the host's
+	Boot        bool     // process 1 of its own, as UID and GID
+	UID, GID    int
+	Argv, Env   []string
+	Dir         string
+
+	memory *os.File // upper layer, where it had to be in memory
 }
+
+func (s *spec) upper() string { return filepath.Join(s.Scratch, "upper") }
+func (s *spec) work() string  { return filepath.Join(s.Scratch, "work") }
 
 // mount binds a file or directory of the host.
 type mount struct {
@@ -46,10 +53,30 @@ type box struct {
 	outs []string // paths in the root of a step's Outs
 }
 
-func (b *box) close() { cas.RemoveAll(b.dir) }
+func (b *box) close() {
+	if b.memory != nil {
+		b.memory.Close()
+	}
+	cas.RemoveAll(b.dir)
+}
+
+// materialise gives the directory of a tree. That it is whole is checked once
+// in the life of an engine: the check takes as long as all the rest of a step.
+func (e *Engine) materialise(ctx context.Context, t *tree.Tree) (string, error) {
+	if dir, ok := e.dirs.Load(t); ok {
+		if dir, ok := dir.(string); ok {
+			return dir, nil
+		}
+	}
+	dir, err := e.cache.Materialise(ctx, t)
+	if err == nil {
+		e.dirs.Store(t, dir)
+	}
+	return dir, err
+}
 
 func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*box, error) {
-	lower, err := e.cache.Materialise(ctx, root)
+	lower, err := e.materialise(ctx, root)
 	if err != nil {
 		return nil, err
 	}
@@ -61,11 +88,11 @@ func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*b
 	b.Lower, b.Stub, b.Root = lower, filepath.Join(dir, "stub"), filepath.Join(dir, "root")
 	made := []string{b.Stub, b.Root}
 	if writable {
-		b.Upper, b.Work = filepath.Join(dir, "upper"), filepath.Join(dir, "work")
-		made = append(made, b.Upper, b.Work)
+		b.Scratch = filepath.Join(dir, "scratch")
+		made = append(made, b.Scratch, b.upper(), b.work())
 	}
 	for _, d := range made {
-		if err := os.Mkdir(d, 0o755); err != nil {
+		if err := errors.Join(os.Mkdir(d, 0o755), os.Chmod(d, 0o755)); err != nil {
 			b.close()
 			return nil, err
 		}
@@ -73,36 +100,106 @@ func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*b
 	return b, nil
 }
 
+// maxLinks is how many links one path may lead over, as Linux has it.
+const maxLinks = 40
+
 // place finds where a path of the sandbox lies, and makes it in the stub: the
 // lowest layer, which holds mount points so that they never reach an output.
+// Of a link that leads nowhere (/etc/resolv.conf often is one) the target is
+// made.
 func (b *box) place(name string, dir bool) (string, error) {
 	if !path.IsAbs(name) || path.Clean(name) == "/" {
-		return "", fmt.Errorf("cannot mount at %q: not an absolute path below the root", name)
+		return "", unmountable(name, "it is no absolute path below the root")
 	}
-	at := b.tree.Real(name)
-	if e, ok := b.tree.Resolve(name); ok {
-		if e.IsDir() != dir {
-			return "", fmt.Errorf("cannot mount at %q: it is a %s", name, e.Mode.Type())
+	at := name
+	for range maxLinks {
+		if e, ok := b.tree.Resolve(at); ok {
+			if e.Path == "." {
+				return "", unmountable(name, "it leads to the root")
+			}
+			if e.IsDir() != dir {
+				return "", unmountable(name, "one is a file and the other a directory")
+			}
+			return e.Path, nil
 		}
-		return e.Path, nil
+		real, ok := b.missing(at)
+		if !ok {
+			return "", unmountable(name, "the tree has no such path, and it cannot be made")
+		}
+		e, ok := b.tree.Lookup(real)
+		if !ok {
+			return real, b.stub(real, dir)
+		}
+		if at = e.Link; !path.IsAbs(at) {
+			at = path.Join(path.Dir(real), at)
+		}
 	}
-	if _, ok := b.tree.Lookup(at); ok {
-		return "", fmt.Errorf("cannot mount at %q: it is a link that leads nowhere", name)
+	return "", unmountable(name, "its links go in a circle")
+}
+
+func unmountable(name, why string) error {
+	return fault.New(fault.Usage, "choose another path in the image", "cannot mount at %q: %s", name, why)
+}
+
+// missing gives the path, free of links but for the last component, of what
+// does not exist; false where there cannot be such a path.
+func (b *box) missing(name string) (string, bool) {
+	for range maxLinks { // a ".." after what does not exist can lead back to a link
+		real := b.tree.Real(name)
+		if !fs.ValidPath(real) || real == "." {
+			return "", false
+		}
+		if real == name {
+			for dir := path.Dir(real); dir != "."; dir = path.Dir(dir) {
+				if e, ok := b.tree.Lookup(dir); ok && !e.IsDir() {
+					return "", false
+				}
+			}
+			return real, true
+		}
+		name = real
 	}
-	stub := filepath.Join(b.Stub, at)
+	return "", false
+}
+
+// stub makes a directory or an empty file in the lowest layer. The modes are
+// exact, whatever the umask of exuvia, for steps can see them.
+func (b *box) stub(name string, dir bool) error {
+	root, err := os.OpenRoot(b.Stub)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return makePoint(root, name, dir)
+}
+
+// makePoint makes a mount point below root, and the directories above it,
+// where they are missing.
+func makePoint(root *os.Root, name string, dir bool) error {
+	if above := path.Dir(name); above != "." {
+		if err := makePoint(root, above, true); err != nil {
+			return err
+		}
+	}
+	if _, err := root.Stat(name); err == nil {
+		return nil
+	}
 	if dir {
-		return at, os.MkdirAll(stub, 0o755)
+		if err := root.Mkdir(name, 0o755); err != nil {
+			return err
+		}
+		return root.Chmod(name, 0o755)
 	}
-	if err := os.MkdirAll(filepath.Dir(stub), 0o755); err != nil {
-		return "", err
+	if err := root.WriteFile(name, nil, 0o644); err != nil {
+		return err
 	}
-	return at, os.WriteFile(stub, nil, 0o644)
+	return root.Chmod(name, 0o644)
 }
 
 func (b *box) bind(source, at string, readOnly bool) error {
 	fi, err := os.Stat(source)
 	if err != nil {
-		return err
+		return fault.Wrap(err, fault.Usage, "name a file or directory of this machine", "cannot mount at %q", at)
 	}
 	p, err := b.place(at, fi.IsDir())
 	if err != nil {
@@ -115,8 +212,12 @@ func (b *box) bind(source, at string, readOnly bool) error {
 // common are the mount points that every sandbox has.
 func (b *box) common(writable ...string) error {
 	for _, d := range []string{"/proc", "/dev"} {
-		if _, err := b.place(d, true); err != nil {
+		p, err := b.place(d, true)
+		if err != nil {
 			return err
+		}
+		if "/"+p != d {
+			return unmountable(d, "it is a link")
 		}
 	}
 	for _, d := range append([]string{"/tmp"}, writable...) {
@@ -128,6 +229,7 @@ func (b *box) common(writable ...string) error {
 			b.Tmpfs = append(b.Tmpfs, p)
 		}
 	}
+	slices.Sort(b.Tmpfs) // one in another comes after it
 	return nil
 }
 
@@ -142,7 +244,7 @@ func (b *box) names() error {
 		source := name
 		if _, err := os.Stat(name); !b.Network || err != nil {
 			source = filepath.Join(b.dir, path.Base(name))
-			if err := os.WriteFile(source, []byte(files[name]), 0o644); err != nil {
+			if err := errors.Join(os.WriteFile(source, []byte(files[name]), 0o644), os.Chmod(source, 0o644)); err != nil {
 				return err
 			}
 		}
@@ -171,6 +273,9 @@ func (e *Engine) stepBox(ctx context.Context, s plan.Step, trees engine.Trees) (
 }
 
 func (e *Engine) fillStep(ctx context.Context, b *box, s plan.Step, trees engine.Trees) error {
+	if len(s.Args) == 0 {
+		return errors.New("the step has no command")
+	}
 	b.Network, b.Argv, b.Dir = s.Network, s.Args, s.Dir
 	b.Env = slices.Concat(engine.Env(), s.Env, s.SecretEnv)
 	if err := b.common(); err != nil {
@@ -184,7 +289,7 @@ func (e *Engine) fillStep(ctx context.Context, b *box, s plan.Step, trees engine
 		if !ok {
 			return fmt.Errorf("no tree is called %q", in.Tree)
 		}
-		dir, err := e.cache.Materialise(ctx, t)
+		dir, err := e.materialise(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -247,6 +352,11 @@ func (b *box) fillBoot(c plan.Config, o engine.BootOptions) error {
 	}
 	if err := b.names(); err != nil {
 		return err
+	}
+	if c.WorkingDir != "" && path.Clean(c.WorkingDir) != "/" { // a container is given one that its image lacks
+		if _, err := b.place(c.WorkingDir, true); err != nil {
+			return err
+		}
 	}
 	for _, v := range o.Volumes {
 		if err := b.bind(v.Host, v.At, v.ReadOnly); err != nil {

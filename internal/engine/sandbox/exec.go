@@ -6,11 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
-	seccomp "github.com/elastic/go-seccomp-bpf"
-	"github.com/elastic/go-seccomp-bpf/arch"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,10 +68,17 @@ func becomeCommand() error {
 	return fmt.Errorf("starting %s: %w", argv0, err)
 }
 
+// masked are the files and directories in /proc that a write to would be felt
+// outside, as Docker has them.
+var masked = []string{
+	"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/asound",
+	"/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/mtrr", "/proc/scsi", "/proc/timer_list",
+}
+
 // mask makes read-only what is the whole machine's in /proc. Where exuvia runs
 // as root, so does the command as far as these files can tell.
 func mask() error {
-	for _, p := range []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"} {
+	for _, p := range masked {
 		if _, err := os.Lstat(p); err != nil {
 			continue // this kernel has none
 		}
@@ -92,8 +98,8 @@ func lookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, executable(name)
 	}
-	for i := len(env) - 1; i >= 0; i-- {
-		dirs, ok := strings.CutPrefix(env[i], "PATH=")
+	for _, kv := range slices.Backward(env) {
+		dirs, ok := strings.CutPrefix(kv, "PATH=")
 		if !ok {
 			continue
 		}
@@ -142,42 +148,4 @@ func drop(keep []uintptr) error {
 		data[i] = unix.CapUserData{Effective: mask[i], Permitted: mask[i]}
 	}
 	return unix.Capset(&header, &data[0])
-}
-
-// forbidden are system calls that no build and no app needs and that have
-// been ways out of a container: mounting, modules, tracing the kernel, keys.
-var forbidden = []string{
-	"acct", "add_key", "bpf", "clock_adjtime", "clock_settime", "create_module", "delete_module", "finit_module", "fsconfig",
-	"fsmount", "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "kcmp",
-	"kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount", "move_pages",
-	"name_to_handle_at", "nfsservctl", "open_by_handle_at", "open_tree", "perf_event_open", "personality", "pivot_root",
-	"process_vm_readv", "process_vm_writev", "ptrace", "query_module", "quotactl", "reboot", "request_key", "setns",
-	"settimeofday", "swapoff", "swapon", "syslog", "umount2", "unshare", "userfaultfd", "vhangup",
-}
-
-// filter forbids them, with EPERM, and every way to new privileges.
-func filter() error {
-	known := make([]string, 0, len(forbidden))
-	for _, name := range forbidden {
-		if systemCall(name) {
-			known = append(known, name)
-		}
-	}
-	return seccomp.LoadFilter(seccomp.Filter{
-		NoNewPrivs: true,
-		Policy: seccomp.Policy{
-			DefaultAction: seccomp.ActionAllow,
-			Syscalls:      []seccomp.SyscallGroup{{Names: known, Action: seccomp.ActionErrno}},
-		},
-	})
-}
-
-// systemCall reports whether this architecture has the call.
-func systemCall(name string) bool {
-	info, err := arch.GetInfo("")
-	if err != nil {
-		return false
-	}
-	_, ok := info.SyscallNames[name]
-	return ok
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -46,6 +47,10 @@ func Init() {
 
 // runInit is process 1 of the namespaces.
 func runInit() {
+	unix.Umask(0o022)
+	// What a step sends to process 1 must not end it; caught, not ignored, as
+	// the command would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	ctl, err := newControl(os.NewFile(controlFD, "control"))
 	if err != nil {
 		os.Exit(125) //nolint:forbidigo // a process of the sandbox, with nobody to tell
@@ -54,9 +59,16 @@ func runInit() {
 	if err == nil {
 		err = s.mountAll()
 	}
+	if err == nil && s.memory != nil {
+		err = ctl.send(s.memory, "memory")
+	}
 	if err != nil {
-		_ = ctl.send(nil, "failed setup: %s", err) // the other end is gone: so are we
-		os.Exit(125)                               //nolint:forbidigo // as above
+		reason := "setup"
+		if _, ok := errors.AsType[*mountError](err); ok {
+			reason = "mount"
+		}
+		_ = ctl.send(nil, "failed %s: %s", reason, err) // the other end is gone: so are we
+		os.Exit(125)                                    //nolint:forbidigo // as above
 	}
 	pid, err := s.launch()
 	if err != nil {
@@ -106,7 +118,7 @@ func obey(ctl *control, pid int) {
 // dial connects inside the network namespace and hands the socket out.
 func dial(ctl *control, id, port string) {
 	var d net.Dialer
-	conn, err := d.Dial("tcp", net.JoinHostPort("127.0.0.1", port)) //nolint:noctx // ends with the process
+	conn, err := d.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		_ = ctl.send(nil, "refused %s %s", id, err)
 		return

@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,17 +30,37 @@ func (s *spec) mountAll() error {
 
 // overlay mounts the tree. With userxattr an ordinary user may (Linux 5.11).
 func (s *spec) overlay() error {
-	options := "userxattr,lowerdir=" + escape(s.Lower) + ":" + escape(s.Stub)
-	flags := uintptr(unix.MS_NODEV | unix.MS_NOSUID)
-	if s.Upper != "" {
-		options += ",upperdir=" + escape(s.Upper) + ",workdir=" + escape(s.Work)
-	} else {
-		flags |= unix.MS_RDONLY
+	layers := "userxattr,lowerdir=" + escape(s.Lower) + ":" + escape(s.Stub)
+	if s.Scratch == "" {
+		if err := unix.Mount("overlay", s.Root, "overlay", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_RDONLY, layers); err != nil {
+			return fmt.Errorf("mounting an overlay: %w", err)
+		}
+		return nil
 	}
-	if err := unix.Mount("overlay", s.Root, "overlay", flags, options); err != nil {
-		return fmt.Errorf("mounting an overlay over the cache (set EXUVIA_CACHE to a directory on a local disk, not on an overlay): %w", err)
+	err := s.writable(layers)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// Not every file system can hold an upper layer; another overlay, as in a
+	// container, cannot. Memory can.
+	if err2 := unix.Mount("tmpfs", s.Scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err2 != nil {
+		return fmt.Errorf("mounting an overlay: %w, and a tmpfs: %w", err, err2)
+	}
+	for _, d := range []string{s.upper(), s.work()} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := s.writable(layers); err != nil {
+		return fmt.Errorf("mounting an overlay: %w", err)
+	}
+	s.memory, err = os.Open(s.upper())
+	return err
+}
+
+func (s *spec) writable(layers string) error {
+	options := layers + ",upperdir=" + escape(s.upper()) + ",workdir=" + escape(s.work())
+	return unix.Mount("overlay", s.Root, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options)
 }
 
 // escape is for a path in overlayfs' options.
@@ -52,6 +75,9 @@ func (s *spec) devices() error {
 		return fmt.Errorf("mounting /dev: %w", err)
 	}
 	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		if _, err := os.Stat("/dev/" + name); errors.Is(err, fs.ErrNotExist) {
+			continue // a bare container has no tty
+		}
 		p := filepath.Join(dev, name)
 		if err := os.WriteFile(p, nil, 0o666); err != nil {
 			return err
@@ -84,7 +110,15 @@ func tmpfs(p string) error {
 }
 
 func (s *spec) filesystems() error {
+	root, err := os.OpenRoot(s.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for _, p := range s.Tmpfs {
+		if err := makePoint(root, p, true); err != nil { // below another tmpfs, which hides the stub
+			return err
+		}
 		if err := tmpfs(s.at(p)); err != nil {
 			return err
 		}
@@ -95,46 +129,85 @@ func (s *spec) filesystems() error {
 	return nil
 }
 
+// binds mounts what is the host's. Nothing outside the root can be hit, for
+// all paths are looked up as if it were the root already: what is mounted
+// first may hold links.
 func (s *spec) binds() error {
+	root, err := os.OpenRoot(s.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for _, m := range s.Mounts {
-		at := s.at(m.At)
-		if _, err := os.Lstat(at); err != nil { // below a tmpfs, which hides the stub
-			if err := point(m.Source, at); err != nil {
-				return err
-			}
-		}
-		if err := unix.Mount(m.Source, at, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			return fmt.Errorf("mounting %s at /%s: %w", m.Source, m.At, err)
-		}
-		if !m.ReadOnly {
-			continue
-		}
-		var st unix.Statfs_t
-		if err := unix.Statfs(at, &st); err != nil {
-			return fmt.Errorf("mounting %s: %w", m.Source, err)
-		}
-		// A user namespace may not take flags away that its parent has set.
-		locked := uintptr(st.Flags) & (unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME | unix.MS_RELATIME)
-		if err := unix.Mount("", at, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|locked, ""); err != nil {
-			return fmt.Errorf("mounting %s read-only: %w", m.Source, err)
+		if err := m.bind(root); err != nil {
+			return &mountError{fmt.Errorf("mounting %s at /%s: %w", m.Source, m.At, err)}
 		}
 	}
 	return nil
 }
 
-// point makes a mount point for source.
-func point(source, at string) error {
-	fi, err := os.Stat(source)
+// mountError is a mount of the user's that cannot be; all others are exuvia's.
+type mountError struct{ error }
+
+func (m mount) bind(root *os.Root) error {
+	fi, err := os.Stat(m.Source)
 	if err != nil {
 		return err
 	}
-	if fi.IsDir() {
-		return os.MkdirAll(at, 0o755)
+	if _, err := root.Lstat(m.At); err != nil { // below a tmpfs or another mount, which hides the stub
+		if err := makePoint(root, m.At, fi.IsDir()); err != nil {
+			return err
+		}
 	}
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+	at, err := inside(root, m.At)
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(at, nil, 0o644)
+	if err := unix.Mount(m.Source, at.Name(), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		at.Close()
+		return err
+	}
+	at.Close()
+	if !m.ReadOnly {
+		return nil
+	}
+	if at, err = inside(root, m.At); err != nil { // now what was mounted
+		return err
+	}
+	defer at.Close()
+	return readOnly(at.Name())
+}
+
+// inside opens what a path means to a process whose root is root. The name of
+// the file it gives can be mounted on.
+func inside(root *os.Root, name string) (*os.File, error) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	fd, err := unix.Openat2(int(dir.Fd()), name, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)), nil
+}
+
+// readOnly makes a mount, and those below it, read-only.
+func readOnly(at string) error {
+	err := unix.MountSetattr(unix.AT_FDCWD, at, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	if !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	var st unix.Statfs_t // before Linux 5.12
+	if err := unix.Statfs(at, &st); err != nil {
+		return err
+	}
+	// A user namespace may not take flags away that its parent has set.
+	locked := uintptr(st.Flags) & (unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME | unix.MS_RELATIME) //nolint:gosec // bits
+	return unix.Mount("", at, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|locked, "")
 }
 
 // network readies the sandbox's own network, in which anyone may listen on

@@ -16,11 +16,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"exuvia/internal/cas"
 	"exuvia/internal/engine"
-	"exuvia/internal/fault"
 	"exuvia/internal/plan"
 	"exuvia/internal/tree"
 )
@@ -35,6 +35,7 @@ type Options struct {
 type Engine struct {
 	cache *cas.Store
 	log   *slog.Logger
+	dirs  sync.Map // *tree.Tree → its directory, found whole
 }
 
 // New makes an engine. Whether this machine allows what it needs shows at the
@@ -78,10 +79,11 @@ func (e *Engine) Run(ctx context.Context, s plan.Step, trees engine.Trees) (*tre
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	exit, err := p.Wait()
+	e.noteMemory(box)
 	e.log.Debug("step", "name", s.Name, "exit", exit.Code, "seconds", start(began).Seconds())
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errLimit):
-		return nil, &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String(), Reason: "it took longer than " + limit.String()}
+		return nil, &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String(), Reason: "time limit of " + limit.String()}
 	case cause != nil:
 		return nil, cause
 	case err != nil:
@@ -90,6 +92,13 @@ func (e *Engine) Run(ctx context.Context, s plan.Step, trees engine.Trees) (*tre
 		return nil, &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String()}
 	}
 	return e.harvest(ctx, box, s)
+}
+
+// noteMemory says when what a step wrote was not on disk.
+func (e *Engine) noteMemory(b *box) {
+	if b.memory != nil {
+		e.log.Warn("the file system of the cache cannot hold the upper layer of an overlay; writes go to memory", "cache", e.cache.Dir())
+	}
 }
 
 var errLimit = errors.New("time limit")
@@ -114,11 +123,4 @@ func (e *Engine) Boot(ctx context.Context, root *tree.Tree, c plan.Config, o eng
 		return nil, fmt.Errorf("booting: %w", err)
 	}
 	return p, nil
-}
-
-// refused is the error where the machine does not let us isolate a process.
-func refused(err error) error {
-	return fault.Wrap(err, fault.Sandbox,
-		"allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns) or run as root",
-		"this machine does not let exuvia make a sandbox")
 }

@@ -183,7 +183,7 @@ func TestStepFails(t *testing.T) {
 	s := step(nil, "sleep")
 	s.Limit = 200 * time.Millisecond
 	_, err = e.Run(t.Context(), s, engine.Trees{"root": root})
-	if failed, ok := errors.AsType[*engine.StepError](err); !ok || !strings.Contains(failed.Reason, "longer than 200ms") {
+	if failed, ok := errors.AsType[*engine.StepError](err); !ok || !strings.Contains(failed.Reason, "limit of 200ms") {
 		t.Errorf("error is %v, want the limit", err)
 	}
 	s.Args = []string{"nothing"}

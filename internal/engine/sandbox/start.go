@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"exuvia/internal/engine"
+	"exuvia/internal/fault"
 )
 
 // stdio is where the streams of the command go: to a file of the caller's, or
@@ -43,6 +44,7 @@ type process struct {
 	failed string
 
 	running chan struct{} // closed once the command runs, or never will
+	served  chan struct{} // closed once init has said all
 	waited  func() (engine.Exit, error)
 }
 
@@ -58,7 +60,7 @@ func (e *Engine) start(ctx context.Context, b *box, s stdio) (*process, error) {
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
 	}
-	p := &process{box: b, io: s, calls: make(map[int]chan call), running: make(chan struct{})}
+	p := &process{box: b, io: s, calls: make(map[int]chan call), running: make(chan struct{}), served: make(chan struct{})}
 	p.waited = sync.OnceValues(p.wait)
 	if err := p.launch(); err != nil {
 		return nil, err
@@ -82,6 +84,9 @@ func (e *Engine) start(ctx context.Context, b *box, s stdio) (*process, error) {
 	}
 	if rest, ok := strings.CutPrefix(failed, "setup: "); ok {
 		return nil, refused(errors.New(rest))
+	}
+	if rest, ok := strings.CutPrefix(failed, "mount: "); ok {
+		return nil, fault.New(fault.Usage, "give the user that runs exuvia access to it, or leave it out", "%s", rest)
 	}
 	return nil, &engine.StepError{Step: strings.Join(b.Argv, " "), Exit: 127, Reason: failed}
 }
@@ -113,7 +118,9 @@ func (p *process) launch() error {
 			Cloneflags:  uintptr(flags),
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-			Setsid:      p.io.in == nil,
+			// Ctrl-C at a terminal goes to exuvia alone, which passes it on;
+			// and without a controlling terminal there is none to type into.
+			Setsid: true,
 		},
 	}
 	if p.io.in != nil {
@@ -196,14 +203,16 @@ func memory(name string, data []byte) (*os.File, error) {
 // serve takes what init says until init is gone.
 func (p *process) serve() {
 	started := sync.OnceFunc(func() { close(p.running) })
+	defer close(p.served)
 	defer started()
 	for {
 		text, file, err := p.control.receive()
 		if err != nil {
 			break
 		}
-		p.take(text, file)
-		started()
+		if p.take(text, file) {
+			started()
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -218,14 +227,18 @@ func (p *process) serve() {
 	}
 }
 
-// take understands one message.
-func (p *process) take(text string, file *os.File) {
+// take understands one message, and reports whether the command runs or
+// never will.
+func (p *process) take(text string, file *os.File) bool {
 	verb, rest, _ := strings.Cut(text, " ")
 	first, more, _ := strings.Cut(rest, " ")
 	n, _ := strconv.Atoi(first) // 0 where the message has no number
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch verb {
+	case "memory":
+		p.box.memory = file
+		return false
 	case "failed":
 		p.failed = rest
 	case "exit":
@@ -240,6 +253,7 @@ func (p *process) take(text string, file *os.File) {
 			c <- answer
 		}
 	}
+	return true
 }
 
 // kill ends everything in the sandbox: it goes with its process 1.
@@ -250,6 +264,7 @@ func (p *process) Wait() (engine.Exit, error) { return p.waited() }
 
 func (p *process) wait() (engine.Exit, error) {
 	err := p.cmd.Wait()
+	<-p.served // the exit code may be on its way still
 	p.copies.Wait()
 	p.control.close()
 	if p.box.Boot {
