@@ -60,8 +60,8 @@ func (j *job) wheels(ctx context.Context, choices []choice, stack []string) ([]w
 			files = append(files, *c.sdist)
 		}
 	}
-	if len(files) > 0 {
-		j.say("downloading %d distributions", len(files))
+	if n := j.fetch.missing(files); n > 0 {
+		j.say("downloading %d distributions", n)
 	}
 	blobs, err := j.fetch.fetchAll(ctx, j.p, files)
 	if err != nil {

@@ -97,6 +97,18 @@ func newFetcher(cfg *config, cache *cas.Store) (*fetcher, error) {
 	return &fetcher{cfg: cfg, cache: cache, client: &http.Client{Transport: t}, pause: time.Second}, nil
 }
 
+// missing counts the files that are not in the cache.
+func (f *fetcher) missing(files []file) int {
+	n := 0
+	for _, want := range files {
+		var b cas.Blob
+		if !f.cache.Lookup("dist", cas.Key(want.algo, want.sum), &b) || !f.cache.Has(b) {
+			n++
+		}
+	}
+	return n
+}
+
 // fetchAll makes sure that the files are in the cache, and gives them in the
 // same order.
 func (f *fetcher) fetchAll(ctx context.Context, p *project.Project, files []file) ([]cas.Blob, error) {
