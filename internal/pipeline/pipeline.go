@@ -17,7 +17,9 @@ import (
 	"exuvia/internal/install"
 	"exuvia/internal/oci"
 	"exuvia/internal/project"
+	"exuvia/internal/publish"
 	"exuvia/internal/python"
+	"exuvia/internal/tree"
 )
 
 // Bases finds base systems by reference. An unknown or unfit one is a
@@ -37,11 +39,6 @@ type Installer interface {
 	Install(ctx context.Context, p *project.Project, b *base.Base, rt *python.Runtime) (*install.Result, error)
 }
 
-// Publisher delivers an image and says where it is now.
-type Publisher interface {
-	Publish(ctx context.Context, img v1.Image) (string, error)
-}
-
 // Engine runs steps and boots images.
 type Engine interface {
 	engine.Engine
@@ -51,11 +48,13 @@ type Engine interface {
 
 // Pipeline has what the phases are done with.
 type Pipeline struct {
-	Bases    Bases
-	Engine   Engine
-	Cache    *cas.Store
-	Store    *oci.Store
-	Install  func(pip *base.Base) Installer
+	Bases  Bases
+	Engine Engine
+	Cache  *cas.Store
+	Store  *oci.Store
+	// Install makes an installer of a tree with pip, and of what gives a C
+	// compiler for sources that need one.
+	Install  func(pip *tree.Tree, compiler func(context.Context) (*tree.Tree, error)) Installer
 	Clock    func() time.Time
 	Progress func(format string, args ...any)
 	Log      *slog.Logger
@@ -71,5 +70,5 @@ type Request struct {
 	Platform  v1.Platform
 	Epoch     time.Time // of every file in the image
 	NoVerify  bool
-	Publish   []Publisher
+	Publish   []publish.Publisher
 }

@@ -108,6 +108,13 @@ func (g *Graph) Has(path string) bool {
 	return ok
 }
 
+// Kind is the kind of the edge that first reached path, "" for what was not
+// reached.
+func (g *Graph) Kind(path string) string {
+	n, _ := g.node(path)
+	return n.kind
+}
+
 func (g *Graph) node(path string) (kept, bool) {
 	i, ok := slices.BinarySearchFunc(g.nodes, path, func(n kept, p string) int { return cmp.Compare(n.path, p) })
 	if !ok {

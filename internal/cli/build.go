@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"exuvia/internal/cas"
+	"exuvia/internal/fault"
+	"exuvia/internal/pipeline"
+	"exuvia/internal/project"
+	"exuvia/internal/publish"
+	"exuvia/internal/report"
+)
+
+// buildFlags are those of `exuvia build` that are no settings.
+type buildFlags struct {
+	settings project.Settings
+	variant  string
+	ref      string
+	outputs  []string
+	push     []string
+	insecure bool
+	load     bool
+	noVerify bool
+	dryRun   bool
+	json     bool
+}
+
+func newBuild(a *app) *cobra.Command {
+	var b buildFlags
+	c := &cobra.Command{
+		Use:   "build [flags] [DIR|SCRIPT]",
+		Short: "Build the smallest image that still behaves like the project",
+		Long: `Installs the project and its dependencies on a Debian system, finds out what
+they need, reduces that, writes an image, boots it, and compares its answers
+with those of the unreduced app. Only an image that answers the same gets a
+name. The same inputs give the same digest, on any machine.
+
+Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`,
+		Example: "  exuvia build\n  exuvia build --push registry.example/team/app:1.2 .\n  exuvia build --entry 'uvicorn app.main:app' --output oci-archive:app.tar",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			return a.build(cmd, dir, b)
+		},
+	}
+	f := c.Flags()
+	settingFlags(f, &b.settings)
+	f.StringVar(&b.variant, "variant", "lean", "way to make the image; see exuvia variants")
+	f.StringVar(&b.ref, "reference", "", "name:tag of the image in the local store (default: the project's name)")
+	f.StringArrayVarP(&b.outputs, "output", "o", nil, "also write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE")
+	f.StringArrayVar(&b.push, "push", nil, "also push the image to a registry, as this reference")
+	f.BoolVar(&b.insecure, "insecure", false, "push over plain HTTP also to other hosts than this")
+	f.BoolVar(&b.load, "load", false, "also load the image into the running Docker")
+	f.BoolVar(&b.noVerify, "no-verify", false, "name the image without comparing it with the unreduced app")
+	f.BoolVar(&b.dryRun, "dry-run", false, "install and analyse, then print the plan")
+	f.BoolVar(&b.json, "json", false, "print the report as JSON")
+	f.BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite")
+	return c
+}
+
+func (a *app) build(cmd *cobra.Command, dir string, b buildFlags) error {
+	req, err := a.request(dir, b)
+	if err != nil {
+		return err
+	}
+	p, done, err := a.pipeline()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if b.dryRun {
+		plan, err := p.Plan(cmd.Context(), req)
+		a.progress().Done()
+		if err != nil {
+			return err
+		}
+		return printJSON(cmd.OutOrStdout(), plan)
+	}
+	out, err := p.Build(cmd.Context(), req)
+	a.progress().Done()
+	if err != nil {
+		if len(out.Checks) > 0 {
+			writeFailedChecks(a.env.Stderr, out.Checks)
+		}
+		return err
+	}
+	if b.json {
+		return printJSON(cmd.OutOrStdout(), out)
+	}
+	return report.WriteText(cmd.OutOrStdout(), *out)
+}
+
+// request makes flags into what the pipeline is asked for.
+func (a *app) request(dir string, b buildFlags) (pipeline.Request, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return pipeline.Request{}, err
+	}
+	epoch, err := a.epoch()
+	if err != nil {
+		return pipeline.Request{}, err
+	}
+	r := pipeline.Request{
+		Path: path, Settings: b.settings, Variant: b.variant, Reference: b.ref,
+		Epoch: epoch, NoVerify: b.noVerify,
+	}
+	r.Publish, err = a.publishers(b)
+	return r, err
+}
+
+// publishers are where the image goes beside the local store.
+func (a *app) publishers(b buildFlags) ([]publish.Publisher, error) {
+	var out []publish.Publisher
+	for _, o := range b.outputs {
+		p, err := publish.Parse(o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	for _, ref := range b.push {
+		p, err := publish.NewRegistry(ref, publish.RegistryOptions{Insecure: b.insecure})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	if b.load {
+		d := publish.Daemon{Host: a.env.Getenv("DOCKER_HOST")}
+		if a.env.Getenv("DOCKER_TLS_VERIFY") != "" {
+			d.CertPath = a.env.Getenv("DOCKER_CERT_PATH")
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// epoch is the time of every file in an image: SOURCE_DATE_EPOCH where it is
+// set (reproducible-builds.org), else that of the cache's files.
+func (a *app) epoch() (time.Time, error) {
+	s := a.env.Getenv("SOURCE_DATE_EPOCH")
+	if s == "" {
+		return cas.Stamp, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 253402300799 { // the year 9999
+		return time.Time{}, fault.New(fault.Usage, "unset it, or set it to seconds since 1970", "SOURCE_DATE_EPOCH is %q", s)
+	}
+	return time.Unix(n, 0).UTC(), nil
+}
+
+// writeFailedChecks shows what differed, before the error sums it up.
+func writeFailedChecks(w io.Writer, checks []report.Check) {
+	for _, c := range checks {
+		if !c.OK {
+			fmt.Fprintf(w, "✗ %s\n    %s\n", c.Name, strings.ReplaceAll(c.Detail, "\n", "\n    "))
+		}
+	}
+}

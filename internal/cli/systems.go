@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"exuvia/internal/base"
+	"exuvia/internal/base/debian"
+	"exuvia/internal/cas"
+	"exuvia/internal/fault"
+	"exuvia/internal/project"
+)
+
+// toolSuite is where tools come from for a system that is no Debian.
+const toolSuite = "bookworm"
+
+// systems implements pipeline.Bases over every kind of base.
+type systems struct {
+	archive *debian.Archive
+	cache   *cas.Store
+}
+
+// Base implements pipeline.Bases.
+func (s *systems) Base(ctx context.Context, ref string, p v1.Platform) (*base.Base, error) {
+	switch {
+	case ref == "scratch":
+		return base.Scratch(), nil
+	case strings.HasPrefix(ref, "debian:"):
+		return s.archive.Base(ctx, ref, p)
+	case strings.ContainsAny(ref, "/."):
+		return s.dir(ctx, ref, p)
+	}
+	return nil, fault.New(fault.Base, "name scratch, debian:SUITE, or a directory or tarball that holds a CPython", "no base is called %q", ref)
+}
+
+// dir reads a directory or tarball that holds a CPython. Where it has no C
+// library, it goes on that of a Debian.
+func (s *systems) dir(ctx context.Context, ref string, p v1.Platform) (*base.Base, error) {
+	b, err := base.Dir(ctx, s.cache, ref)
+	if err != nil || b.Libc != "" {
+		return b, err
+	}
+	under, err := s.archive.Base(ctx, debian.Ref(toolSuite, "bare", ""), p)
+	if err != nil {
+		return nil, err
+	}
+	return base.Over(b, under)
+}
+
+// Tools implements pipeline.Bases.
+func (s *systems) Tools(ctx context.Context, ref string, packages []string, p v1.Platform) (*base.Base, error) {
+	suite := toolSuite
+	if name, ok := strings.CutPrefix(ref, "debian:"); ok {
+		suite, _, _ = strings.Cut(name, "-")
+	}
+	return s.archive.System(ctx, suite, packages, p)
+}
+
+// SystemFor implements pipeline.Bases.
+func (s *systems) SystemFor(_ context.Context, requires, pin string) (string, error) {
+	var bad error
+	fits := func(python string) bool {
+		if pin != "" && pin != python && !strings.HasPrefix(pin, python+".") {
+			return false
+		}
+		ok, err := project.Satisfies(requires, python)
+		if err != nil {
+			bad = err
+		}
+		return ok
+	}
+	suite, python, ok := debian.SuiteFor(fits)
+	if bad != nil {
+		return "", fault.Wrap(bad, fault.Project, "write it as PEP 440 has it: >=3.11", "reading requires-python")
+	}
+	if !ok {
+		var have []string
+		for _, suite := range debian.Suites() {
+			have = append(have, suite.Python...)
+		}
+		want := requires
+		if pin != "" {
+			want = pin
+		}
+		return "", fault.New(fault.Base, "allow another version, or name a directory or tarball that holds this Python with --system",
+			"no Debian suite has a Python that is %s (there are %s)", want, strings.Join(have, ", "))
+	}
+	if python == suite.Python[0] {
+		python = ""
+	}
+	return debian.Ref(suite.Name, "", python), nil
+}

@@ -1,0 +1,174 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"exuvia/internal/fault"
+	"exuvia/internal/install"
+	"exuvia/internal/oci"
+	"exuvia/internal/publish"
+	"exuvia/internal/reduce"
+	"exuvia/internal/report"
+	"exuvia/internal/sharedlib"
+	"exuvia/internal/tree"
+	"exuvia/internal/verify"
+)
+
+// reduce runs the plan's passes over what the analysis kept.
+func (b *build) reduce(ctx context.Context) error {
+	for _, p := range b.plan.Passes {
+		pass, err := reduce.Named(p.Name)
+		if err != nil {
+			return err
+		}
+		b.Log.Debug("pass", "name", p.Name)
+		out, err := pass.Run(ctx, reduce.Input{
+			Tree: b.lean, Python: b.runtime, Engine: b.Engine, Store: b.Cache, Options: p.Options,
+			Systems: reduce.Systems{Python: b.full, Tools: b.tools.Tree},
+		})
+		if err != nil {
+			return fmt.Errorf("pass %s: %w", p.Name, err)
+		}
+		b.lean = out.Tree
+		b.moves = append(b.moves, out.Moves...)
+		b.out.Notes = append(b.out.Notes, out.Notes...)
+	}
+	return nil
+}
+
+// Names of the layers, by rate of change: the first changes least.
+const (
+	layerSystem       = "system"
+	layerDependencies = "dependencies"
+	layerApp          = "app"
+)
+
+// layerOf says in which layer an entry lies.
+func (b *build) layerOf(e tree.Entry) string {
+	switch {
+	case e.From.Kind == tree.Project, e.From.Kind == tree.Dist && e.From.Name == b.project.Name:
+		return layerApp
+	case e.From.Kind == tree.Dist:
+		return layerDependencies
+	}
+	return layerSystem
+}
+
+// assemble writes the image to the store, where it has no name yet, and reads
+// it back.
+func (b *build) assemble(ctx context.Context) error {
+	img, layers, err := oci.Assemble(ctx, b.Cache, oci.Split(b.lean, b.layerOf, layerSystem, layerDependencies, layerApp), b.plan.Config, oci.Meta{
+		Platform: b.Platform, Epoch: b.Epoch, Base: b.base.Ref, Name: b.project.Name, Version: b.project.Version,
+	})
+	if err != nil {
+		return fmt.Errorf("assembling image: %w", err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return fmt.Errorf("hashing image: %w", err)
+	}
+	b.out.Digest, b.out.Layers = digest.String(), layers
+	for _, l := range layers {
+		b.out.Size += l.Size
+		b.out.Download += l.Download
+		b.out.Files += l.Files
+	}
+	b.image, err = b.Store.Put(img)
+	return err
+}
+
+// verified boots the image, as read back from the store, beside the unreduced
+// app.
+func (b *build) verified(ctx context.Context) error {
+	if b.NoVerify {
+		return nil
+	}
+	checks, err := b.compare(ctx, b.image)
+	b.out.Checks = checks
+	b.out.Verified = err == nil
+	if err != nil {
+		return errors.Join(err, b.Store.Discard(b.out.Digest))
+	}
+	return nil
+}
+
+// compare checks an image against the unreduced app of this build.
+func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, error) {
+	lean, config, err := oci.Flatten(ctx, b.Cache, img)
+	if err != nil {
+		return nil, err
+	}
+	full, err := install.WithPycache(ctx, b.Engine, b.full, b.runtime)
+	if err != nil {
+		return nil, err
+	}
+	checks, err := verify.Static(lean, full, config, sharedlib.Missing)
+	if err != nil {
+		return checks, err
+	}
+	for _, c := range checks {
+		if !c.OK {
+			return checks, fault.New(fault.Differs, "this is a defect of exuvia unless a pass was disabled; please report it", "%s: %s", c.Name, c.Detail)
+		}
+	}
+	entries := make([]verify.Entry, len(b.entrypoints))
+	for i, argv := range b.entrypoints {
+		entries[i] = verify.Entry{Name: b.project.Entries[i].Name, Args: argv}
+	}
+	more, err := verify.Run(ctx, verify.Input{
+		Full:    verify.Subject{Name: "the unreduced app", Tree: full, Config: config},
+		Lean:    verify.Subject{Name: "the image", Tree: lean, Config: config},
+		Entries: entries, Probe: b.project.Settings.Probe, ProjectFiles: b.project.Files, Modules: b.modules,
+		Python: b.runtime.Exe, Booter: b.Engine, Log: b.Log, Progress: b.Progress,
+	})
+	return append(checks, more...), err
+}
+
+// publish gives the image its name, keeps what is known of it beside it, and
+// delivers it.
+func (b *build) publish(ctx context.Context) error {
+	if !b.out.Cached {
+		if err := b.document(); err != nil {
+			return err
+		}
+	}
+	if err := b.Store.Tag(b.out.Reference, b.out.Digest); err != nil {
+		return err
+	}
+	if b.out.Verified && !b.out.Cached {
+		if err := b.Cache.Record("build", b.key, b.out.Digest); err != nil {
+			return err
+		}
+	}
+	return b.deliver(ctx)
+}
+
+// document keeps with the image how it was built.
+func (b *build) document() error {
+	for name, v := range map[string]any{docReport: b.out, docGraph: b.graph, docMoves: b.moves, docPlan: b.plan} {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+		if err := b.Store.PutSidecar(b.out.Digest, name, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *build) deliver(ctx context.Context) error {
+	for _, p := range b.Publish {
+		where, err := p.Publish(ctx, publish.As(b.image, b.out.Reference))
+		if err != nil {
+			return err
+		}
+		b.out.Published = append(b.out.Published, where)
+	}
+	return nil
+}
