@@ -53,8 +53,8 @@ func Dir(ctx context.Context, cache *cas.Store, name string) (*Base, error) {
 		if t, err = read(ctx, cache); err == nil {
 			t, err = cache.PutTree(ctx, "base-dir", key, t)
 		}
-		var local *fs.PathError
-		if err != nil && (context.Cause(ctx) != nil || errors.As(err, &local)) {
+		_, local := errors.AsType[*fs.PathError](err)
+		if err != nil && (local || context.Cause(ctx) != nil) {
 			return nil, fmt.Errorf("reading the base %s: %w", name, err)
 		}
 		if err != nil {

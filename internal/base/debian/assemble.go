@@ -23,8 +23,7 @@ func assemble(packages []*unpacked, f Flavour, arch string) (*tree.Tree, error) 
 	}
 	entries = slices.DeleteFunc(entries, func(e tree.Entry) bool { return f.drops(e) })
 	t, err := tree.New(entries...)
-	var conflict *tree.ConflictError
-	if errors.As(err, &conflict) {
+	if _, conflict := errors.AsType[*tree.ConflictError](err); conflict {
 		t, err = layered(packages, f)
 	}
 	if err != nil {

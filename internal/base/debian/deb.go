@@ -74,8 +74,8 @@ func unpack(ctx context.Context, cache *cas.Store, p *pkg) (*unpacked, error) {
 // user, unless it is not about what was read: a damaged cache, a full disk, an
 // interruption.
 func broken(ctx context.Context, err error, doing string) error {
-	var local *fs.PathError
-	if errors.Is(err, cas.ErrCorrupt) || errors.As(err, &local) || context.Cause(ctx) != nil {
+	_, local := errors.AsType[*fs.PathError](err)
+	if local || errors.Is(err, cas.ErrCorrupt) || context.Cause(ctx) != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return fault.Wrap(err, fault.Integrity, "the archive has a broken file; try another mirror or suite", "%s", doing)

@@ -129,8 +129,7 @@ func (f *fetcher) blob(ctx context.Context, b cas.Blob, addresses ...*url.URL) e
 		if last == nil || !errors.Is(err, errMissing) {
 			last = err
 		}
-		var m *mismatch
-		if !errors.Is(err, errMissing) && !errors.As(err, &m) {
+		if _, wrong := errors.AsType[*mismatch](err); !wrong && !errors.Is(err, errMissing) {
 			break
 		}
 	}
@@ -144,7 +143,7 @@ func (f *fetcher) get(ctx context.Context, u *url.URL, limit int64, sum string) 
 	pause := f.pause
 	for try := 1; ; try++ {
 		b, err := f.once(ctx, u, limit, sum)
-		if err == nil || try == tries || !passing(err) || ctx.Err() != nil { //nolint:forbidigo // only whether, not why: the cause is in err
+		if err == nil || try == tries || !passing(err) || context.Cause(ctx) != nil {
 			return b, explain(ctx, u, err)
 		}
 		select {
@@ -158,15 +157,14 @@ func (f *fetcher) get(ctx context.Context, u *url.URL, limit int64, sum string) 
 
 // passing reports whether another try may help.
 func passing(err error) bool {
-	var s *statusError
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*statusError](err); ok {
 		return s.code >= 500 || s.code == http.StatusTooManyRequests || s.code == http.StatusRequestTimeout
 	}
-	var (
-		local *localError
-		wrong *mismatch
-	)
-	return !errors.Is(err, errMissing) && !errors.As(err, &local) && !(errors.As(err, &wrong) && !wrong.short)
+	if m, ok := errors.AsType[*mismatch](err); ok {
+		return m.short
+	}
+	_, local := errors.AsType[*localError](err)
+	return !local && !errors.Is(err, errMissing)
 }
 
 // localError is a failure of this machine, not of the network.
@@ -176,25 +174,23 @@ func (e *localError) Unwrap() error { return e.error }
 
 // explain makes err one for the user.
 func explain(ctx context.Context, u *url.URL, err error) error {
-	var (
-		m     *mismatch
-		local *localError
-	)
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	_, local := errors.AsType[*localError](err)
+	_, wrong := errors.AsType[*mismatch](err)
+	switch {
 	case context.Cause(ctx) != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, errMissing):
 		return fmt.Errorf("%s: %w", u.Redacted(), err)
-	case errors.As(err, &local):
+	case local:
 		return err
-	case errors.As(err, &m):
+	case wrong:
 		return fault.Wrap(err, fault.Integrity, "the mirror or a proxy changes files or is being updated; try again later or name another mirror",
 			"downloading %s", u.Redacted())
 	}
-	var e *url.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // its text repeats the address, with the password
 	}
 	return fault.Wrap(err, fault.Network, "check the network, the proxy and the mirror; what is in the cache needs none",

@@ -185,10 +185,13 @@ func (u *universe) add(index string, from *repo) {
 	}
 }
 
+// indexKey is the key of the compact form of an index.
+func indexKey(b cas.Blob) string { return cas.Key(assembly, indexFields, b.Sum) }
+
 // knownIndex gives the compact form of an index that was read before.
 func knownIndex(cache *cas.Store, b cas.Blob) (string, bool) {
 	var kept cas.Blob
-	if !cache.Lookup("debian-index", cas.Key(assembly, b.Sum), &kept) {
+	if !cache.Lookup("debian-index", indexKey(b), &kept) {
 		return "", false
 	}
 	text, err := readBlob(cache, kept, maxIndex)
@@ -219,7 +222,7 @@ func makeIndex(cache *cas.Store, name string, b cas.Blob) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return out.String(), cache.Record("debian-index", cas.Key(assembly, b.Sum), kept)
+	return out.String(), cache.Record("debian-index", indexKey(b), kept)
 }
 
 // readBlob reads a file of the cache.

@@ -77,9 +77,10 @@ func TestResolve(t *testing.T) {
 		{name: "waived", offer: []string{"a 1; Depends: dpkg (>= 1), b", "b 1", "dpkg 1"}, wishes: []string{"a"}, waived: []string{"dpkg"}, want: []string{"a 1", "b 1"}},
 		{name: "waived, yet asked for", offer: []string{"a 1; Depends: dpkg", "dpkg 1"}, wishes: []string{"a", "dpkg"}, waived: []string{"dpkg"}, want: []string{"a 1", "dpkg 1"}},
 		{name: "optional", offer: []string{"a 1"}, wishes: []string{"a", "b?"}, want: []string{"a 1"}},
+		{name: "too old", offer: []string{"a 1; Depends: b (>= 2)", "b 1"}, wishes: []string{"a"}, says: "b (>= 2), needed by a 1: the suite has only b 1"},
 		{name: "missing", offer: []string{"a 1"}, wishes: []string{"b"}, says: "b, asked for"},
 		{name: "not a package", offer: []string{"a 1"}, wishes: []string{"a ("}, says: "is not a package"},
-		{name: "unreadable field", offer: []string{"a 1; Depends: b (>> "}, wishes: []string{"a"}, says: "a, asked for"},
+		{name: "unreadable field", offer: []string{"a 1; Depends: b (>> "}, wishes: []string{"a"}, says: "relation \"b (>>\""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for range 3 { // the order of maps must not matter

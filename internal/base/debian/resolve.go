@@ -2,6 +2,7 @@ package debian
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -160,16 +161,30 @@ func (r *resolver) search(goals []goal) bool {
 		}
 		undo()
 	}
-	if len(r.chosen) >= r.deepest && (r.failure == nil || len(options) == 0) {
-		r.deepest = len(r.chosen)
-		switch {
-		case why != nil:
-			r.failure = fmt.Errorf("%s: %w", g, why)
-		case len(options) == 0:
-			r.failure = fmt.Errorf("%s: no such package in the suite", g)
-		}
+	if why == nil && len(options) == 0 {
+		why = r.absent(g)
+	}
+	if why != nil && (r.failure == nil || len(r.chosen) >= r.deepest) {
+		r.deepest, r.failure = len(r.chosen), fmt.Errorf("%s: %w", g, why)
 	}
 	return false
+}
+
+// absent says why nothing can meet a goal.
+func (r *resolver) absent(g goal) error {
+	var have []string
+	for _, p := range g.rel.Possibilities {
+		for _, c := range r.candidates(p.Name) {
+			if c.err != nil {
+				return c.err
+			}
+			have = append(have, c.Name+" "+c.Version)
+		}
+	}
+	if have == nil {
+		return errors.New("no such package in the suite")
+	}
+	return fmt.Errorf("the suite has only %s", strings.Join(have, ", "))
 }
 
 // met reports whether what is chosen meets the goal, or a waiver does.

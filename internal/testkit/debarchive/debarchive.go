@@ -8,7 +8,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"crypto/md5" //nolint:gosec // a format of dpkg's
+	"crypto/md5"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -299,7 +299,7 @@ func (p Package) Deb(tb testing.TB) []byte {
 	var sums strings.Builder
 	for _, f := range p.Files {
 		if f.header().Typeflag == tar.TypeReg {
-			fmt.Fprintf(&sums, "%x  %s\n", md5.Sum([]byte(f.Body)), strings.TrimPrefix(f.Path, "./")) //nolint:gosec // dpkg's format
+			fmt.Fprintf(&sums, "%x  %s\n", md5.Sum([]byte(f.Body)), strings.TrimPrefix(f.Path, "./"))
 		}
 	}
 	control = append(control, File{Path: "./md5sums", Body: sums.String()})
