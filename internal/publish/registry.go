@@ -45,7 +45,7 @@ func NewRegistry(ref string, o RegistryOptions) (*Registry, error) {
 		options = append(options, name.Insecure)
 	}
 	tag, err := name.NewTag(ref, options...)
-	if err != nil {
+	if err != nil || strings.Contains(ref, "//") { // "https:" would be a registry
 		return nil, fault.New(fault.Usage, "write HOST/NAME:TAG, such as registry.example/team/app:1.0", "%q is no reference to push to", ref)
 	}
 	if o.Transport == nil {
