@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"exuvia/internal/cas"
@@ -112,7 +114,7 @@ func (a *app) request(dir string, b buildFlags) (pipeline.Request, error) {
 	}
 	r := pipeline.Request{
 		Path: path, Settings: b.settings, Variant: b.variant, Reference: b.ref,
-		Epoch: epoch, NoVerify: b.noVerify,
+		Epoch: epoch, NoVerify: b.noVerify, Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
 	}
 	r.Publish, err = a.publishers(b)
 	return r, err

@@ -169,6 +169,13 @@ func (b *build) detect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if want := b.project.Settings.Platform; want != "" {
+		p, err := v1.ParsePlatform(want)
+		if err != nil || p.OS == "" || p.Architecture == "" {
+			return fault.New(fault.Usage, "write it as linux/amd64", "cannot read platform %q", want)
+		}
+		b.Platform = *p
+	}
 	b.out.Variant = b.variant.Name
 	b.out.Reference, err = oci.Normalise(b.reference())
 	return err

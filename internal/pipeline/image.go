@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -107,10 +109,12 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 	if err != nil {
 		return nil, err
 	}
-	checks, err := verify.Static(lean, full, config, sharedlib.Missing)
+	checks := verify.Static(lean, full, config)
+	libraries, err := loads(lean, full)
 	if err != nil {
 		return checks, err
 	}
+	checks = append(checks, libraries)
 	for _, c := range checks {
 		if !c.OK {
 			return checks, fault.New(fault.Differs, "this is a defect of exuvia unless a pass was disabled; please report it", "%s: %s", c.Name, c.Detail)
@@ -127,6 +131,24 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 		Python: b.runtime.Exe, Booter: b.Engine, Log: b.Log, Progress: b.Progress,
 	})
 	return append(checks, more...), err
+}
+
+// loads checks that every ELF file of the image finds its libraries without a
+// loader's cache. What the unreduced app lacks too is not the image's fault.
+func loads(lean, full *tree.Tree) (report.Check, error) {
+	missing, err := sharedlib.Missing(lean)
+	if err != nil {
+		return report.Check{}, fmt.Errorf("looking for shared libraries: %w", err)
+	}
+	before, err := sharedlib.Missing(full)
+	if err != nil {
+		return report.Check{}, fmt.Errorf("looking for shared libraries: %w", err)
+	}
+	missing = slices.DeleteFunc(missing, func(m string) bool { return slices.Contains(before, m) })
+	if len(missing) > 0 {
+		return report.Check{Name: "shared libraries", Detail: strings.Join(missing, "; ")}, nil
+	}
+	return report.Check{Name: "shared libraries", OK: true, Detail: "all are found"}, nil
 }
 
 // publish gives the image its name, keeps what is known of it beside it, and

@@ -4,6 +4,7 @@ Runs on every CPython from 3.9 on. Usage: python -s describe.py OUTPUT
 """
 import json
 import os
+import site
 import subprocess
 import sys
 import sysconfig
@@ -56,9 +57,19 @@ def initial():
     return subprocess.check_output([sys.executable, "-s", "-c", code]).decode().split()
 
 
+def search_path(here, purelib):
+    """The directories of sys.path that exist, and purelib where it will be."""
+    path = [os.path.abspath(p) for p in sys.path if p and os.path.isdir(p)]
+    path = [p for p in path if p != here]
+    if purelib not in path:
+        sites = site.getsitepackages()
+        later = sites[sites.index(purelib) + 1 :] if purelib in sites else []
+        path.insert(min([path.index(p) for p in later if p in path], default=len(path)), purelib)
+    return path
+
+
 def describe():
     here = os.path.dirname(os.path.abspath(__file__))
-    path = [os.path.abspath(p) for p in sys.path if p and os.path.isdir(p)]
     purelib, scripts = install_paths()
     from importlib.machinery import EXTENSION_SUFFIXES
     from importlib.util import MAGIC_NUMBER
@@ -78,7 +89,7 @@ def describe():
         "dynLoad": os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload"),
         "site": purelib,
         "scripts": scripts,
-        "path": [p for p in path if p != here],
+        "path": search_path(here, purelib),
         "builtin": sorted(sys.builtin_module_names),
         "frozen": frozen(),
         "suffixes": EXTENSION_SUFFIXES,

@@ -17,7 +17,7 @@ type Runtime struct {
 	DynLoad  string   `json:"dynLoad"`  // "usr/lib/python3.11/lib-dynload"
 	Site     string   `json:"site"`     // purelib of an install with --system: "usr/local/lib/python3.11/dist-packages"
 	Scripts  string   `json:"scripts"`  // "usr/local/bin"
-	Path     []string `json:"path"`     // sys.path with site and without the script's directory; those that exist
+	Path     []string `json:"path"`     // sys.path with site and without the script's directory; those that exist, and Site
 	Builtin  []string `json:"builtin"`  // sys.builtin_module_names
 	Frozen   []string `json:"frozen"`   // modules that the interpreter carries inside, importable without a file
 	Suffixes []string `json:"suffixes"` // importlib.machinery.EXTENSION_SUFFIXES
