@@ -1,10 +1,16 @@
-// Package elffile reads what matters here of ELF files, from hostile input:
-// how a file is loaded, which libraries and symbol versions it needs and
-// offers, and whether it carries symbols. debug/elf believes the sizes that a
-// file declares (half a megabyte of a file can make it allocate gigabytes), so
-// headers are checked against the file before it sees them.
+// Package elffile reads of an ELF file what its loader and a reducer look at:
+// needed libraries, search paths, symbol versions, symbols by name, strings,
+// and whether there is something to strip.
 //
-// It finds no libraries; sharedlib does.
+// Files come from outside. debug/elf believes the sizes in them: a file of
+// 510 KB can cost it 2.6 GB, as syft's maintainers found. Nothing here is
+// read before its place and size are checked against the file's, nothing is
+// decompressed, and counts have limits. What the loader uses is read as the
+// loader does, through program headers and the dynamic segment, so section
+// headers may be missing or broken.
+//
+// Only 64-bit little-endian files are read. The formats are those of the
+// System V gABI and of the GNU extensions in LSB 5.0, "Symbol Versioning".
 package elffile
 
 import (
@@ -14,291 +20,295 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"slices"
+	"strings"
 )
 
-// Bounds. The largest libraries in wheels have some 600 MB, 60 sections and
-// 300 needed libraries.
-const (
-	maxSections = 4096
-	maxSegments = 256
-	maxTable    = 64 << 20 // bytes of one section that is read whole
-)
-
-// ErrNotELF says that a file is no ELF file.
+// ErrNotELF says that a file does not begin as an ELF file.
 var ErrNotELF = errors.New("not an ELF file")
 
-// Need is a library with a version of its symbols that a file needs.
+// ErrDamaged says that headers contradict the file's size or each other.
+var ErrDamaged = errors.New("damaged ELF file")
+
+// Limits, far above what linkers make: the largest wheels' libraries have 60
+// sections, 20 segments and 100 needed libraries.
+const (
+	maxProgs    = 1024
+	maxSections = 1 << 16
+	maxDynamic  = 1 << 16 // entries
+	maxNeeded   = 4096
+	maxString   = 4096 // bytes, as PATH_MAX
+	maxNames    = 1 << 20
+	maxNotes    = 64 << 10
+	maxVersions = 1 << 16
+)
+
+// Need is a library with the versions of its symbols that a file needs.
 type Need struct {
-	Library  string   // "libc.so.6"
-	Versions []string // "GLIBC_2.34", sorted
+	Library  string   `json:"library"`            // "libc.so.6"
+	Versions []string `json:"versions,omitempty"` // "GLIBC_2.34", sorted
+	Weak     []string `json:"weak,omitempty"`     // those it can do without
 }
 
-// File is what was read of an ELF file.
+// File is what was read of an ELF file. Its methods read more, so the reader
+// it came from must stay open for them; its exported fields survive JSON.
 type File struct {
-	Type      elf.Type
-	Machine   elf.Machine
-	Interp    string   // "/lib64/ld-linux-x86-64.so.2"; "" where there is none
-	Soname    string   // "" where it has none
-	Needed    []string // DT_NEEDED, in order
-	RPath     []string // DT_RPATH, parted at colons
-	RunPath   []string // DT_RUNPATH
-	Needs     []Need   // by library
-	Versions  []string // symbol versions it defines, sorted
-	BuildID   string   // hex
-	Symbols   bool     // has a symbol table or debug information that strip would drop
-	Dynamic   bool     // has a dynamic section: is loaded by a dynamic loader
-	constants []elf.SectionHeader
-	r         io.ReaderAt
+	Type     elf.Type    `json:"type"`
+	Machine  elf.Machine `json:"machine"`
+	Interp   string      `json:"interp,omitempty"` // "/lib64/ld-linux-x86-64.so.2"; "" where there is none
+	Soname   string      `json:"soname,omitempty"` // "" where it has none
+	Needed   []string    `json:"needed,omitempty"` // DT_NEEDED, in order
+	RPath    []string    `json:"rpath,omitempty"`  // DT_RPATH, parted at colons
+	RunPath  []string    `json:"runpath,omitempty"`
+	Needs    []Need      `json:"needs,omitempty"`    // by library
+	Versions []string    `json:"versions,omitempty"` // symbol versions it defines, sorted
+	BuildID  string      `json:"buildID,omitempty"`  // hex
+	Symbols  bool        `json:"symbols"`            // has symbols or debug information that strip would drop
+	Dynamic  bool        `json:"dynamic"`            // is loaded by a dynamic loader
+	Trailing int64       `json:"trailing"`           // bytes after all that headers speak of: a payload
+
+	r        io.ReaderAt
+	size     int64
+	progs    []elf.Prog64
+	sections []section // none where the table is missing or unusable
+	dynamic  map[elf.DynTag]uint64
+}
+
+// section is a section header with its name.
+type section struct {
+	elf.Section64
+	name string
 }
 
 // IsELF reports whether a file that begins so is an ELF file.
 func IsELF(head []byte) bool { return bytes.HasPrefix(head, []byte(elf.ELFMAG)) }
 
-// Read reads the headers of the file of size bytes. A file of another kind is
-// ErrNotELF; one that is no 64-bit little-endian ELF, or damaged, is another
-// error. The file has to stay open for [File.Strings] only.
-func Read(r io.ReaderAt, size int64) (f *File, err error) {
-	if err := check(r, size); err != nil {
+// Read reads the headers of a file of size bytes. A file of another kind is
+// [ErrNotELF], a broken one [ErrDamaged]; one for a 32-bit or a big-endian
+// machine is an error too.
+func Read(r io.ReaderAt, size int64) (*File, error) {
+	var ident [elf.EI_NIDENT]byte
+	if size < int64(len(ident)) {
+		return nil, ErrNotELF
+	}
+	if _, err := r.ReadAt(ident[:], 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	defer func() {
-		if p := recover(); p != nil { // debug/elf has panicked on crafted files before
-			f, err = nil, fmt.Errorf("damaged ELF file: %v", p)
-		}
-	}()
-	e, err := elf.NewFile(io.NewSectionReader(r, 0, size))
-	if err != nil {
-		return nil, fmt.Errorf("damaged ELF file: %w", err)
+	if !IsELF(ident[:]) {
+		return nil, ErrNotELF
 	}
-	defer e.Close()
-	f = &File{Type: e.Type, Machine: e.Machine, r: r}
-	for _, s := range e.Sections {
-		f.section(s)
+	if elf.Class(ident[elf.EI_CLASS]) != elf.ELFCLASS64 || elf.Data(ident[elf.EI_DATA]) != elf.ELFDATA2LSB {
+		return nil, errors.New("not a 64-bit little-endian ELF file")
 	}
-	if err := f.segments(e); err != nil {
-		return nil, err
+	f := &File{r: r, size: size, dynamic: make(map[elf.DynTag]uint64)}
+	var h elf.Header64
+	if err := f.decode(&h, 0); err != nil {
+		return nil, fmt.Errorf("reading header: %w", err)
 	}
-	if !f.Dynamic {
-		return f, nil
+	f.Type, f.Machine = elf.Type(h.Type), elf.Machine(h.Machine)
+	if err := f.readProgs(h); err != nil {
+		return nil, fmt.Errorf("reading program headers: %w", err)
 	}
-	return f, f.dynamic(e)
+	if err := f.readSections(h); err != nil {
+		return nil, fmt.Errorf("reading section headers: %w", err)
+	}
+	if err := f.readDynamic(); err != nil {
+		return nil, fmt.Errorf("reading dynamic segment: %w", err)
+	}
+	if err := f.readNotes(); err != nil {
+		return nil, fmt.Errorf("reading notes: %w", err)
+	}
+	return f, nil
 }
 
-// check holds the declared sizes against the file.
-func check(r io.ReaderAt, size int64) error {
-	var h elf.Header64
-	head := make([]byte, 64)
-	if _, err := r.ReadAt(head, 0); err != nil || !IsELF(head) {
-		return ErrNotELF
+// inside checks that n bytes at off are in the file.
+func (f *File) inside(off, n uint64) error {
+	if n > uint64(f.size) || off > uint64(f.size)-n {
+		return fmt.Errorf("%d bytes at %d are beyond the end, %d: %w", n, off, f.size, ErrDamaged)
 	}
-	if head[elf.EI_CLASS] != byte(elf.ELFCLASS64) || head[elf.EI_DATA] != byte(elf.ELFDATA2LSB) {
-		return errors.New("not a 64-bit little-endian ELF file")
-	}
-	if err := binary.Read(bytes.NewReader(head), binary.LittleEndian, &h); err != nil {
+	return nil
+}
+
+// decode reads v, a pointer to a value of fixed size or a slice of such, from
+// off.
+func (f *File) decode(v any, off uint64) error {
+	data, err := f.bytes(off, uint64(binary.Size(v)))
+	if err != nil {
 		return err
 	}
-	if h.Shnum == 0 && h.Shoff != 0 {
-		return errors.New("damaged ELF file: the number of sections is out of bounds")
+	_, err = binary.Decode(data, binary.LittleEndian, v)
+	return err
+}
+
+// bytes reads n bytes at off. Callers bound n.
+func (f *File) bytes(off, n uint64) ([]byte, error) {
+	if err := f.inside(off, n); err != nil {
+		return nil, err
 	}
-	for _, t := range []struct {
-		name              string
-		off               uint64
-		num, size, most   uint64
-		wantSize          uint64
-		sizeAt, offsetsAt int
-	}{
-		{"section", h.Shoff, uint64(h.Shnum), uint64(h.Shentsize), maxSections, 64, 32, 24},
-		{"segment", h.Phoff, uint64(h.Phnum), uint64(h.Phentsize), maxSegments, 56, 32, 8},
-	} {
-		if t.num == 0 {
+	data := make([]byte, n)
+	if k, err := f.r.ReadAt(data, int64(off)); k < len(data) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: it is shorter than was said", ErrDamaged)
+		}
+		return nil, err
+	}
+	return data, nil
+}
+
+func (f *File) readProgs(h elf.Header64) error {
+	if h.Phnum == 0 {
+		return nil
+	}
+	if h.Phentsize != 56 || h.Phnum > maxProgs {
+		return fmt.Errorf("%d of %d bytes: %w", h.Phnum, h.Phentsize, ErrDamaged)
+	}
+	data, err := f.bytes(h.Phoff, uint64(h.Phnum)*56)
+	if err != nil {
+		return err
+	}
+	f.progs = make([]elf.Prog64, h.Phnum)
+	if _, err := binary.Decode(data, binary.LittleEndian, f.progs); err != nil {
+		return err
+	}
+	for _, p := range f.progs {
+		switch elf.ProgType(p.Type) {
+		case elf.PT_LOAD, elf.PT_DYNAMIC, elf.PT_INTERP:
+			if err := f.inside(p.Off, p.Filesz); err != nil {
+				return err
+			}
+		}
+		if elf.ProgType(p.Type) == elf.PT_INTERP {
+			if f.Interp, err = f.cstring(p.Off, p.Filesz); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cstring reads the string at off that ends with a zero, at most limit bytes
+// later.
+func (f *File) cstring(off, limit uint64) (string, error) {
+	if off >= uint64(f.size) {
+		return "", fmt.Errorf("a string at %d is beyond the end: %w", off, ErrDamaged)
+	}
+	n := min(limit, uint64(f.size)-off, maxString+1)
+	for step := min(n, 128); ; step = min(n, step*4) { // most are short
+		data, err := f.bytes(off, step)
+		if err != nil {
+			return "", err
+		}
+		if i := bytes.IndexByte(data, 0); i >= 0 {
+			return string(data[:i]), nil
+		}
+		if step == n {
+			return "", fmt.Errorf("a string at %d does not end: %w", off, ErrDamaged)
+		}
+	}
+}
+
+// readSections reads what no loader needs; where the table is unusable, there
+// is none.
+func (f *File) readSections(h elf.Header64) error {
+	end := max(64, h.Phoff+uint64(h.Phnum)*56)
+	for _, p := range f.progs {
+		end = max(end, p.Off+p.Filesz)
+	}
+	count, names := uint64(h.Shnum), uint64(h.Shstrndx)
+	if h.Shoff != 0 && h.Shentsize == 64 && (count == 0 || names == uint64(elf.SHN_XINDEX)) {
+		var first elf.Section64 // holds what does not fit into the header
+		if f.inside(h.Shoff, 64) == nil {
+			if err := f.decode(&first, h.Shoff); err != nil {
+				return err
+			}
+			if count == 0 {
+				count = first.Size
+			}
+			if names == uint64(elf.SHN_XINDEX) {
+				names = uint64(first.Link)
+			}
+		}
+	}
+	if h.Shoff != 0 && h.Shentsize == 64 && count > 0 && count <= maxSections && f.inside(h.Shoff, count*64) == nil {
+		table := make([]elf.Section64, count)
+		if err := f.decode(table, h.Shoff); err != nil {
+			return err
+		}
+		if err := f.nameSections(table, names); err != nil {
+			return err
+		}
+		end = max(end, h.Shoff+count*64)
+	}
+	for _, s := range f.sections {
+		if elf.SectionType(s.Type) != elf.SHT_NOBITS {
+			end = max(end, s.Off+s.Size)
+		}
+		f.Symbols = f.Symbols || elf.SectionType(s.Type) == elf.SHT_SYMTAB ||
+			strings.HasPrefix(s.name, ".debug_") || strings.HasPrefix(s.name, ".zdebug_") || s.name == ".gnu_debugdata"
+	}
+	f.Trailing = f.size - int64(end)
+	return nil
+}
+
+func (f *File) nameSections(table []elf.Section64, names uint64) error {
+	var text []byte
+	if names < uint64(len(table)) && table[names].Size <= maxNames && f.inside(table[names].Off, table[names].Size) == nil {
+		var err error
+		if text, err = f.bytes(table[names].Off, table[names].Size); err != nil {
+			return err
+		}
+	}
+	for _, s := range table {
+		switch elf.SectionType(s.Type) {
+		case elf.SHT_NULL, elf.SHT_NOBITS:
+		default:
+			if f.inside(s.Off, s.Size) != nil {
+				f.sections = nil
+				return nil
+			}
+		}
+		name := ""
+		if uint64(s.Name) < uint64(len(text)) {
+			raw, _, _ := bytes.Cut(text[s.Name:], []byte{0})
+			name = string(raw[:min(len(raw), maxString)])
+		}
+		f.sections = append(f.sections, section{s, name})
+	}
+	return nil
+}
+
+// readNotes finds the build-id.
+func (f *File) readNotes() error {
+	for _, p := range f.progs {
+		if elf.ProgType(p.Type) != elf.PT_NOTE || p.Filesz > maxNotes || f.inside(p.Off, p.Filesz) != nil {
 			continue
 		}
-		if t.num > t.most || t.size != t.wantSize || t.off > uint64(size) || t.off+t.num*t.size > uint64(size) {
-			return fmt.Errorf("damaged ELF file: its %s table is out of bounds", t.name)
+		data, err := f.bytes(p.Off, p.Filesz)
+		if err != nil {
+			return err
 		}
-		table := make([]byte, t.num*t.size)
-		if _, err := r.ReadAt(table, int64(t.off)); err != nil { //nolint:gosec // checked against size
-			return fmt.Errorf("damaged ELF file: %w", err)
+		align := 4
+		if p.Align == 8 {
+			align = 8
 		}
-		for i := range t.num {
-			row := table[i*t.size:]
-			if t.name == "section" && elf.SectionType(binary.LittleEndian.Uint32(row[4:])) == elf.SHT_NOBITS {
-				continue
+		for len(data) >= 12 {
+			nameSize, descSize := binary.LittleEndian.Uint32(data), binary.LittleEndian.Uint32(data[4:])
+			kind := binary.LittleEndian.Uint32(data[8:])
+			if nameSize > maxNotes || descSize > maxNotes {
+				break
 			}
-			off, n := binary.LittleEndian.Uint64(row[t.offsetsAt:]), binary.LittleEndian.Uint64(row[t.sizeAt:])
-			if off > uint64(size) || n > uint64(size)-off {
-				return fmt.Errorf("damaged ELF file: a %s is out of bounds", t.name)
+			at := round(12+int(nameSize), align)
+			next := round(at+int(descSize), align)
+			if at+int(descSize) > len(data) {
+				break
 			}
-			if t.name == "section" && binary.LittleEndian.Uint64(row[8:])&uint64(elf.SHF_COMPRESSED) != 0 {
-				// debug/elf unpacks only what is read, and nothing here reads these.
-				continue
+			if kind == 3 && string(data[12:12+nameSize]) == "GNU\x00" { // NT_GNU_BUILD_ID
+				f.BuildID = fmt.Sprintf("%x", data[at:at+int(descSize)])
+				return nil
 			}
+			data = data[min(next, len(data)):]
 		}
 	}
 	return nil
 }
 
-// section notes what a section says by being there.
-func (f *File) section(s *elf.Section) {
-	switch {
-	case s.Type == elf.SHT_SYMTAB, s.Type == elf.SHT_PROGBITS && isDebug(s.Name):
-		f.Symbols = true
-	case s.Type == elf.SHT_DYNAMIC:
-		f.Dynamic = true
-	case s.Type == elf.SHT_PROGBITS && (s.Name == ".rodata" || s.Name == ".data.rel.ro" || s.Name == ".rodata.str1.1"):
-		f.constants = append(f.constants, s.SectionHeader)
-	}
-}
-
-func isDebug(name string) bool {
-	return len(name) > 6 && (name[:6] == ".debug" || name[:7] == ".zdebug")
-}
-
-func (f *File) segments(e *elf.File) error {
-	for _, p := range e.Progs {
-		switch p.Type {
-		case elf.PT_INTERP:
-			b, err := readAll(p.Open(), p.Filesz, 4096)
-			if err != nil {
-				return fmt.Errorf("damaged ELF file: interpreter: %w", err)
-			}
-			f.Interp = string(bytes.TrimRight(b, "\x00"))
-		case elf.PT_DYNAMIC:
-			f.Dynamic = true
-		case elf.PT_NOTE:
-			b, err := readAll(p.Open(), p.Filesz, 1<<20)
-			if err == nil && f.BuildID == "" {
-				f.BuildID = buildID(b)
-			}
-		}
-	}
-	return nil
-}
-
-func readAll(r io.Reader, n, most uint64) ([]byte, error) {
-	if n > most {
-		return nil, fmt.Errorf("%d bytes are more than %d", n, most)
-	}
-	b := make([]byte, n)
-	_, err := io.ReadFull(r, b)
-	return b, err
-}
-
-// buildID finds NT_GNU_BUILD_ID in notes, see elf(5).
-func buildID(b []byte) string {
-	for len(b) >= 12 {
-		name, desc, typ := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint32(b[8:])
-		b = b[12:]
-		padded := (uint64(name) + 3) &^ 3
-		end := padded + (uint64(desc)+3)&^3
-		if end > uint64(len(b)) {
-			return ""
-		}
-		if typ == 3 && string(b[:name]) == "GNU\x00" {
-			return fmt.Sprintf("%x", b[padded:padded+uint64(desc)])
-		}
-		b = b[end:]
-	}
-	return ""
-}
-
-// dynamic reads the dynamic section by debug/elf, which reads the tables it
-// links to whole.
-func (f *File) dynamic(e *elf.File) error {
-	for _, s := range e.Sections {
-		if s.Flags&elf.SHF_COMPRESSED != 0 && slices.Contains([]elf.SectionType{elf.SHT_DYNAMIC, elf.SHT_STRTAB, elf.SHT_GNU_VERNEED, elf.SHT_GNU_VERDEF}, s.Type) {
-			return errors.New("damaged ELF file: a table for the loader is compressed")
-		}
-		if s.Type == elf.SHT_DYNAMIC && s.Size > maxTable || s.Type == elf.SHT_STRTAB && s.Size > maxTable && s.Flags&elf.SHF_ALLOC != 0 {
-			return errors.New("damaged ELF file: a table for the loader is too large")
-		}
-	}
-	var err error
-	get := func(tag elf.DynTag) []string {
-		v, e := e.DynString(tag)
-		err = errors.Join(err, e)
-		return v
-	}
-	f.Needed = get(elf.DT_NEEDED)
-	f.RPath, f.RunPath = parts(get(elf.DT_RPATH)), parts(get(elf.DT_RUNPATH))
-	if so := get(elf.DT_SONAME); len(so) > 0 {
-		f.Soname = so[0]
-	}
-	var needs []elf.DynamicVersionNeed
-	var defs []elf.DynamicVersion
-	if e.SectionByType(elf.SHT_GNU_VERNEED) != nil {
-		var bad error
-		needs, bad = e.DynamicVersionNeeds()
-		err = errors.Join(err, bad)
-	}
-	if e.SectionByType(elf.SHT_GNU_VERDEF) != nil {
-		var bad error
-		defs, bad = e.DynamicVersions()
-		err = errors.Join(err, bad)
-	}
-	if err != nil {
-		return fmt.Errorf("damaged ELF file: %w", err)
-	}
-	for _, n := range needs {
-		need := Need{Library: n.Name}
-		for _, d := range n.Needs {
-			need.Versions = append(need.Versions, d.Dep)
-		}
-		slices.Sort(need.Versions)
-		f.Needs = append(f.Needs, need)
-	}
-	for _, d := range defs {
-		f.Versions = append(f.Versions, d.Name)
-	}
-	slices.Sort(f.Versions)
-	return nil
-}
-
-func parts(lists []string) []string {
-	var out []string
-	for _, l := range lists {
-		for _, p := range bytes.Split([]byte(l), []byte(":")) {
-			if len(p) > 0 {
-				out = append(out, string(p))
-			}
-		}
-	}
-	return out
-}
-
-// Strings walks the printable strings, of at least 4 bytes and ended by NUL,
-// of the file's constants.
-func (f *File) Strings() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, s := range f.constants {
-			if s.Flags&elf.SHF_COMPRESSED != 0 || s.Size > maxTable {
-				continue
-			}
-			b := make([]byte, s.Size)
-			if _, err := f.r.ReadAt(b, int64(s.Offset)); err != nil { //nolint:gosec // checked against the file's size
-				continue
-			}
-			if !printable(b, yield) {
-				return
-			}
-		}
-	}
-}
-
-func printable(b []byte, yield func(string) bool) bool {
-	start := 0
-	for i, c := range b {
-		switch {
-		case c == 0:
-			if i-start >= 4 && !yield(string(b[start:i])) {
-				return false
-			}
-			start = i + 1
-		case c < ' ' || c > '~':
-			start = i + 1
-		}
-	}
-	return true
-}
+func round(n, align int) int { return (n + align - 1) / align * align }
