@@ -58,8 +58,8 @@ func (h host) read(name string) ([]byte, error) {
 	return data, nil
 }
 
-// index is a package index or a page of links, with its credentials.
-type index struct {
+// registry is a package index or a page of links, with its credentials.
+type registry struct {
 	name           string // of uv's configuration
 	url            *url.URL
 	user, password string
@@ -70,13 +70,13 @@ type config struct {
 	host    host
 	pip     map[string]string // merged options of pip: "index-url" → value
 	uv      []byte            // the user's uv.toml
-	indexes []index
+	indexes []registry
 	netrc   netrc
-	ca      string   // file with CA certificates to trust beside the system's; "" for none
-	client  string   // file with a client certificate and its key
-	poetry  []index  // sources that Poetry's own table names
-	links   []string // local directories of find-links
-	own     bool     // the project or uv's configuration names an index, so pip's do not apply to uv
+	ca      string     // file with CA certificates to trust beside the system's; "" for none
+	client  string     // file with a client certificate and its key
+	poetry  []registry // sources that Poetry's own table names
+	links   []string   // local directories of find-links
+	own     bool       // the project or uv's configuration names an index, so pip's do not apply to uv
 }
 
 // newConfig gathers pip's and uv's configuration. The project's own is in
@@ -271,7 +271,7 @@ func (c *config) readIndexes(pyproject, uvToml []byte) error {
 			continue
 		}
 		prefix := "POETRY_HTTP_BASIC_" + notInName.ReplaceAllString(strings.ToUpper(s.Name), "_")
-		i := index{url: u, user: c.host.getenv(prefix + "_USERNAME"), password: c.host.getenv(prefix + "_PASSWORD")}
+		i := registry{url: u, user: c.host.getenv(prefix + "_USERNAME"), password: c.host.getenv(prefix + "_PASSWORD")}
 		c.indexes, c.poetry = append(c.indexes, i), append(c.poetry, i)
 	}
 	return nil
@@ -294,7 +294,7 @@ func (c *config) addIndex(name, address string) {
 		}
 		return
 	}
-	i := index{name: name, url: u}
+	i := registry{name: name, url: u}
 	if u.User != nil {
 		i.user = u.User.Username()
 		i.password, _ = u.User.Password()

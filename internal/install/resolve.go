@@ -81,9 +81,18 @@ func (j *job) export(ctx context.Context) ([]locked, error) {
 	if err != nil {
 		return nil, err
 	}
+	return j.answer(j.p.DependencyFile, data)
+}
+
+// answer reads a lock that uv has written for the target.
+func (j *job) answer(name string, data []byte) ([]locked, error) {
 	env := j.env
 	env.extras, env.groups = nil, nil // uv has chosen already
-	return readPylock(j.p.DependencyFile, data, ".", env)
+	list, err := readPylock(name, data, outAt, env)
+	if err != nil {
+		return nil, err
+	}
+	return list, inProject(list)
 }
 
 // outFile reads a file that a step has written.
@@ -159,13 +168,7 @@ func (j *job) compile(ctx context.Context, q question) ([]locked, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := j.env
-	env.extras, env.groups = nil, nil
-	list, err := readPylock(q.doing, data, outAt, env)
-	if err != nil {
-		return nil, err
-	}
-	return list, inProject(list)
+	return j.answer(q.doing, data)
 }
 
 // inProject turns paths of a step into paths of the project, where the lock is
