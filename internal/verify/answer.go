@@ -30,11 +30,28 @@ type difference struct {
 	full, lean string // shortened
 }
 
+func (d difference) String() string {
+	s := fmt.Sprintf("image %s, unreduced app %s", d.lean, d.full)
+	if slices.Contains(decisive, d.field) {
+		return s
+	}
+	return d.field + ": " + s
+}
+
 // most is how many differences of one text are told apart.
 const most = 500
 
+// decisive are the fields beside which no other counts: how far a program got,
+// and that there was no answer.
+var decisive = []string{"state", "answer"}
+
 // compare lists the differences of b from a, in a fixed order.
 func compare(a, b answer) []difference {
+	for _, k := range decisive {
+		if a.fields[k] != b.fields[k] {
+			return []difference{{k, a.seen, b.seen}}
+		}
+	}
 	var out []difference
 	for _, k := range slices.Sorted(maps.Keys(union(a.fields, b.fields))) {
 		x, hasX := a.fields[k]
@@ -54,7 +71,7 @@ func compare(a, b answer) []difference {
 	}
 	for _, f := range b.faults {
 		if !slices.Contains(a.faults, f) {
-			out = append(out, difference{"traceback", "without it", short([]byte(f))})
+			out = append(out, difference{"traceback", "none of that kind", short([]byte(f))})
 		}
 	}
 	return out
@@ -84,7 +101,7 @@ func union[V any](a, b map[string]V) map[string]V {
 
 func value(s string, has bool) string {
 	if !has {
-		return "missing"
+		return "nothing"
 	}
 	if _, err := strconv.Atoi(s); err == nil {
 		return s
@@ -105,7 +122,7 @@ func contents(name string, x, y []byte) []difference {
 	whole := difference{name, short(x), short(y)}
 	if a, ok := parseJSON(x); ok {
 		if b, ok := parseJSON(y); ok {
-			out := jsonDiff(a, b, most)
+			out := jsonDiff(a, b)
 			if len(out) == 0 || len(out) >= most { // other order or spacing, or nothing alike
 				return []difference{whole}
 			}
@@ -135,13 +152,14 @@ func lines(prefix string, whole difference, x, y []byte) []difference {
 	if len(a) == len(b) && len(out) < most {
 		return out
 	}
-	at := min(len(a), len(b))
-	if len(out) > 0 {
+	const over = "at its end before that"
+	switch at := min(len(a), len(b)); {
+	case len(out) > 0:
 		whole.full, whole.lean = out[0].full, out[0].lean
-	} else if len(a) > at {
-		whole.full, whole.lean = short(a[at]), "at its end before that"
-	} else {
-		whole.full, whole.lean = "at its end before that", short(b[at])
+	case len(a) > at:
+		whole.full, whole.lean = short(a[at]), over
+	default:
+		whole.full, whole.lean = over, short(b[at])
 	}
 	return []difference{whole}
 }
@@ -180,7 +198,7 @@ func explain(a, b answer, others []answer, named []string) (left []difference, v
 	}
 	for _, d := range compare(a, b) {
 		switch {
-		case covered(d.field, known) || isDate(d, a, b):
+		case d.field != "state" && covered(d.field, known) || isDate(d, a, b):
 			varying = append(varying, d.field)
 		default:
 			left = append(left, d)

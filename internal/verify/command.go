@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ func (v *verifier) help(e Entry) question {
 	return question{
 		name: name,
 		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
-			a, err := v.runOnce(ctx, s, name, append(e.Args[:len(e.Args):len(e.Args)], "--help"), v.limits.help)
+			a, err := v.runOnce(ctx, s, name, append(slices.Clip(e.Args), "--help"), v.limits.help)
 			return []answer{a}, err
 		},
 		started: func(as []answer) error {

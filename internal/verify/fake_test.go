@@ -130,8 +130,10 @@ func (p *fakeProcess) Wait() (engine.Exit, error) {
 func (p *fakeProcess) PSS() (int64, error) { return 1000, nil }
 
 // quick are limits for tests: what never happens is given up soon.
-var quick = limits{start: 3 * time.Second, help: 2 * time.Second, stop: 2 * time.Second,
-	head: 10 * time.Second, body: 3 * time.Second, poll: time.Millisecond}
+var quick = limits{
+	start: 3 * time.Second, help: 2 * time.Second, stop: 2 * time.Second,
+	head: 10 * time.Second, body: 3 * time.Second, poll: time.Millisecond,
+}
 
 // input makes an Input of two behaviours.
 func input(t *testing.T, full, lean func(argv []string, stdin string) app) (Input, *subjects) {

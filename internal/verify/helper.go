@@ -48,6 +48,13 @@ func (v *verifier) script(ctx context.Context, s Subject, text, input string, o 
 	return p.exit, err
 }
 
+// unfinished is the answer of a helper that did not come to its end.
+func unfinished(name string, e engine.Exit) answer {
+	a := ended(name, e)
+	a.fields = map[string]string{"state": "does not end well"}
+	return a
+}
+
 // groups are the parts of the runtime contract, each a check.
 var groups = []string{"interpreter", "codecs", "time", "names", "system", "metadata", "starts"}
 
@@ -63,11 +70,14 @@ func (v *verifier) contract() question {
 			if err != nil {
 				return nil, err
 			}
-			_, lines, _ := strings.Cut(string(e.Stdout), contractMark)
+			_, lines, ok := strings.Cut(string(e.Stdout), contractMark)
+			if !ok {
+				return []answer{unfinished("contract: "+groups[0], e)}, nil
+			}
 			return contractAnswers(lines, string(e.Stderr)), nil
 		},
 		started: func(as []answer) error {
-			if !slices.ContainsFunc(as, func(a answer) bool { return len(a.asked) > 0 }) {
+			if as[0].asked == nil {
 				return v.noStart("python", engine.LastLines(as[0].log, 3))
 			}
 			return nil
@@ -133,20 +143,20 @@ func (v *verifier) imports() question {
 			if err != nil {
 				return nil, err
 			}
-			_, text, _ := strings.Cut(string(e.Stdout), importsMark)
+			_, text, ok := strings.Cut(string(e.Stdout), importsMark)
+			if !ok {
+				return []answer{unfinished("imports", e)}, nil
+			}
 			return []answer{importAnswer(text, modules, string(e.Stderr))}, nil
 		},
 		started: func(as []answer) error {
-			if as[0].asked[ending] == "" {
+			if as[0].asked == nil {
 				return v.noStart("importing its modules", engine.LastLines(as[0].log, 3))
 			}
 			return nil
 		},
 	}
 }
-
-// ending is the fact that the script has come to its end.
-const ending = "modules looked at"
 
 // importAnswer reads the script's lines: module, what went wrong. A module that
 // the unreduced app cannot import need not be importable in the image.
@@ -158,10 +168,7 @@ func importAnswer(text string, modules []string, log string) answer {
 	failed := 0
 	for l := range strings.Lines(text) {
 		m, what, ok := strings.Cut(strings.TrimSuffix(l, "\n"), "\t")
-		switch {
-		case m == "end" && ok:
-			a.asked[ending] = what
-		case ok && a.asked[m] != "":
+		if ok && a.asked[m] != "" {
 			failed++
 			a.log += "\n" + what
 			a.asked[m] = "error " + what

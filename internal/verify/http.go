@@ -88,7 +88,7 @@ func (c *client) do(ctx context.Context, q ask) (answer, error) {
 		a.seen += " of a body without end"
 	default:
 		a.fields["answer"] = noAnswer(cmp.Or(cause, err))
-		a.seen = strings.TrimPrefix(a.seen+", answer "+a.fields["answer"], ", ")
+		a.seen = strings.TrimPrefix(a.seen+", then "+a.fields["answer"], ", then ")
 	}
 	return a, nil
 }
@@ -176,12 +176,12 @@ func (a *answer) read(res *http.Response, body []byte) {
 func noAnswer(err error) string {
 	switch {
 	case errors.Is(err, errTooLong):
-		return "none in time"
+		return "no answer in time"
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed):
-		return "none: the connection was closed"
+		return "no answer: the connection was closed"
 	case strings.Contains(err.Error(), "malformed HTTP"):
-		return "none that is HTTP"
+		return "no answer in HTTP"
 	default:
-		return "none: the connection broke"
+		return "no answer: the connection broke"
 	}
 }

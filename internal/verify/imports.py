@@ -56,7 +56,6 @@ def main():
     for name, status in zip(names, statuses):
         if status != "ok":
             sys.stdout.write("%s\t%s\n" % (name, status))
-    sys.stdout.write("end\t%d\n" % len(names))
 
 
 main()

@@ -29,21 +29,20 @@ func parseJSON(b []byte) (any, bool) {
 // equal or not. The keys of a deep value would otherwise be copied once a level.
 const maxPointer = 2000
 
-// jsonDiff lists the places where two values differ, at most limit, by their
+// jsonDiff lists the places where two values differ, at most "most", by their
 // JSON Pointers (RFC 6901); the root is "/".
-func jsonDiff(x, y any, limit int) []difference {
-	d := &jsonDiffer{limit: limit}
+func jsonDiff(x, y any) []difference {
+	d := &jsonDiffer{}
 	d.walk("", x, y)
 	return d.out
 }
 
 type jsonDiffer struct {
-	out   []difference
-	limit int
+	out []difference
 }
 
 func (d *jsonDiffer) add(at, x, y string) {
-	if len(d.out) < d.limit {
+	if len(d.out) < most {
 		if at == "" {
 			at = "/"
 		}
@@ -52,7 +51,7 @@ func (d *jsonDiffer) add(at, x, y string) {
 }
 
 func (d *jsonDiffer) walk(at string, x, y any) {
-	if len(d.out) >= d.limit {
+	if len(d.out) >= most {
 		return
 	}
 	if len(at) > maxPointer {
@@ -89,9 +88,9 @@ func (d *jsonDiffer) objects(at string, a, b map[string]any) {
 		v, hasV := b[k]
 		switch {
 		case !hasV:
-			d.add(p, showJSON(u), "missing")
+			d.add(p, showJSON(u), "nothing")
 		case !hasU:
-			d.add(p, "missing", showJSON(v))
+			d.add(p, "nothing", showJSON(v))
 		default:
 			d.walk(p, u, v)
 		}

@@ -128,7 +128,7 @@ func (t Trial) once(ctx context.Context, s Subject, o engine.BootOptions) (Sampl
 	if sample.PSS, err = p.PSS(); err != nil {
 		return Sample{}, fmt.Errorf("reading its memory: %w", err)
 	}
-	p.stop(signalOf(s.Config), t.limits.stop)
+	p.kill()
 	return sample, p.err
 }
 

@@ -197,9 +197,8 @@ func escapePath(p string) string {
 }
 
 func isToken(s string) bool {
-	return s != "" && len(s) < 200 && strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-	}) < 0
+	const chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	return s != "" && len(s) < 200 && strings.Trim(s, chars) == ""
 }
 
 func printableOnly(r rune) rune {

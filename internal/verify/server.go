@@ -101,10 +101,10 @@ func (v *verifier) session(ctx context.Context, s Subject, name string, asks *pr
 // farewell stops the process as a container engine would.
 func (v *verifier) farewell(p *process, s Subject, name string) answer {
 	sig := signalOf(s.Config)
-	a := answer{name: fmt.Sprintf("%s stops (signal %d)", name, int(sig))}
+	a := answer{name: fmt.Sprintf("%s at the stop signal (%d)", name, int(sig))}
 	if !p.stop(sig, v.limits.stop) {
 		a.fields = map[string]string{"state": "runs on"}
-		a.seen = fmt.Sprintf("runs on after %s", v.limits.stop)
+		a.seen = "it runs on"
 		return a
 	}
 	a.fields = map[string]string{"state": string(exits), "exit": strconv.Itoa(p.exit.Code)}

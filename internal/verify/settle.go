@@ -37,7 +37,7 @@ type verdict struct {
 // field is the name of a field that differs, for the hint.
 func (d verdict) field() string {
 	if len(d.left) == 0 {
-		return "json:/field"
+		return ""
 	}
 	return d.left[0].field
 }
@@ -66,7 +66,7 @@ func (v *verifier) settle(ctx context.Context, q question) ([]verdict, error) {
 	runs := [][]answer{full}
 	verdicts := v.judge(runs, lean)
 	for range reruns {
-		if !slices.ContainsFunc(verdicts, func(d verdict) bool { return !d.check.OK }) {
+		if !slices.ContainsFunc(verdicts, func(d verdict) bool { return !d.check.OK }) || slices.ContainsFunc(verdicts, stuck) {
 			break
 		}
 		again, err := q.ask(ctx, v.Full, false)
@@ -131,7 +131,7 @@ func conclude(full, lean answer, left []difference, varying []string) verdict {
 		}
 	} else {
 		for _, x := range left[:min(shown, len(left))] {
-			parts = append(parts, fmt.Sprintf("%s is %s, of the unreduced app %s", x.field, x.lean, x.full))
+			parts = append(parts, x.String())
 		}
 		if n := len(left) - shown; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d more fields differ", n))
@@ -145,6 +145,10 @@ func conclude(full, lean answer, left []difference, varying []string) verdict {
 	d.check.Detail = strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
 	return d
 }
+
+// stuck reports whether the image did not get as far as the unreduced app, which
+// no variable field can explain.
+func stuck(d verdict) bool { return d.field() == "state" }
 
 // failedItself reports whether an answer is that of an app in trouble, so that
 // what it logged is of interest.

@@ -163,14 +163,14 @@ func (s *static) look(e tree.Entry) {
 	if e.IsDir() {
 		bits = 5
 	}
-	if !s.user.reaches(s.lean, e, bits) && !(known && !s.user.reaches(s.full, old, bits)) {
+	if !s.user.reaches(s.lean, e, bits) && (!known || s.user.reaches(s.full, old, bits)) {
 		s.unreadable = append(s.unreadable, fmt.Sprintf("%s (%s, owner %d:%d)", name, e.Mode, e.UID, e.GID))
 	}
-	if special := e.Mode & (fs.ModeSetuid | fs.ModeSetgid); !e.IsDir() && special != 0 && !(known && old.Mode&special == special) {
+	if special := e.Mode & (fs.ModeSetuid | fs.ModeSetgid); !e.IsDir() && special != 0 && (!known || old.Mode&special != special) {
 		s.setuid = append(s.setuid, name)
 	}
-	open := func(e tree.Entry) bool { return e.Mode.Perm()&0o002 != 0 && !(e.IsDir() && e.Mode&fs.ModeSticky != 0) }
-	if open(e) && !(known && open(old)) {
+	open := func(e tree.Entry) bool { return e.Mode.Perm()&0o002 != 0 && (!e.IsDir() || e.Mode&fs.ModeSticky == 0) }
+	if open(e) && (!known || !open(old)) {
 		s.writable = append(s.writable, name)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -90,7 +91,8 @@ func (l limits) defaults(p project.Probe) limits {
 
 const (
 	startHint = "say under [tool.exuvia.probe] what it needs to start: args, env, files, or commands to run in its place; start = \"import\" compares imports only"
-	keepHint  = "keep what is missing with [tool.exuvia] keep = [\"module\", \"dist:NAME\", \"/path\"], or name a field that always varies under [tool.exuvia.probe] variable = [%q]"
+	keepHint  = "keep what is missing with [tool.exuvia] keep = [\"module\", \"dist:NAME\", \"/path\"]"
+	varyHint  = ", or if it varies by nature, say so: [tool.exuvia.probe] variable = [%q]"
 )
 
 // Run asks both subjects and compares. The checks are given in any case, in a
@@ -132,6 +134,9 @@ func Run(ctx context.Context, in Input) ([]report.Check, error) {
 	return checks, err
 }
 
+// varies matches the fields of which a user may say that they are variable.
+var varies = regexp.MustCompile(`^(header|json|line|body|stdout|stderr)\b`)
+
 // differs makes the error of the checks that failed. The first whose cause is
 // known speaks for all: a missing module shows in many places.
 func differs(failed []verdict) error {
@@ -148,7 +153,10 @@ func differs(failed []verdict) error {
 	} else if n > 1 {
 		what += fmt.Sprintf(" (%d more checks fail)", n)
 	}
-	hint := fmt.Sprintf(keepHint, first.field())
+	hint := keepHint
+	if f := first.field(); varies.MatchString(f) {
+		hint += fmt.Sprintf(varyHint, f)
+	}
 	if first.cause.keep != "" {
 		hint = fmt.Sprintf("[tool.exuvia] keep = [%q] keeps it in the image", first.cause.keep)
 	}

@@ -67,7 +67,7 @@ func TestServersThatAgree(t *testing.T) {
 		"main runs", "GET /", "GET /openapi.json", "GET /docs", "GET /redoc",
 		"GET /items/1", "GET /items/1?q=exuvia", "GET /items/x",
 		"PUT /items/1 {}", `PUT /items/1 {"is_offer":true,"name":"exuvia","price":1.5}`,
-		"GET /exuvia-asks-for-nothing", "HEAD /", "main stops (signal 15)", "main --help",
+		"GET /exuvia-asks-for-nothing", "HEAD /", "main at the stop signal (15)", "main --help",
 	}
 	if diff := cmp.Diff(want, names(checks)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -106,27 +106,27 @@ func TestServersThatDiffer(t *testing.T) {
 		{
 			"JSON field",
 			server(on("/", func(w http.ResponseWriter) { fmt.Fprint(w, `{"Hello":"Welt!"}`) })),
-			`GET /: json:/Hello is "Welt!", of the unreduced app "World"`,
+			`GET /: json:/Hello: image "Welt!", unreduced app "World"`,
 		},
 		{
 			"bytes of equal JSON",
 			server(on("/", func(w http.ResponseWriter) { fmt.Fprint(w, `{"Hello": "World"}`) })),
-			`body is "{\"Hello\": \"World\"}", of the unreduced app "{\"Hello\":\"World\"}"`,
+			`body: image "{\"Hello\": \"World\"}", unreduced app "{\"Hello\":\"World\"}"`,
 		},
 		{
 			"line",
 			server(on("/docs", func(w http.ResponseWriter) { fmt.Fprint(w, "<html>\nduck\n</html>") })),
-			`GET /docs: line:2 is "duck", of the unreduced app "docs"`,
+			`GET /docs: line:2: image "duck", unreduced app "docs"`,
 		},
 		{
 			"header",
 			server(on("/", func(w http.ResponseWriter) { w.Header().Add("X-A", "1"); fmt.Fprint(w, `{"Hello":"World"}`) })),
-			`GET /: header:x-a is 1, of the unreduced app missing`,
+			`GET /: header:x-a: image 1, unreduced app nothing`,
 		},
 		{
 			"connection",
 			server(on("/docs", func(http.ResponseWriter) { panic(http.ErrAbortHandler) })),
-			`GET /docs: answer is "none: the connection was closed", of the unreduced app missing`,
+			`GET /docs: image no answer: the connection was closed, unreduced app 200, 19 bytes`,
 		},
 		{
 			"help",
@@ -136,7 +136,7 @@ func TestServersThatDiffer(t *testing.T) {
 				}
 				return app{serve: demo(nil)}
 			},
-			`main --help: stdout:line:1 is "Usage: Main", of the unreduced app "Usage: main"`,
+			`main --help: stdout:line:1: image "Usage: Main", unreduced app "Usage: main"`,
 		},
 		{
 			"exit code after the stop signal",
@@ -147,7 +147,7 @@ func TestServersThatDiffer(t *testing.T) {
 				}
 				return a
 			},
-			"main stops (signal 15): exit is 3, of the unreduced app 0",
+			"main at the stop signal (15): exit: image 3, unreduced app 0",
 		},
 		{
 			"does not stop",
@@ -156,7 +156,7 @@ func TestServersThatDiffer(t *testing.T) {
 				a.deaf = true
 				return a
 			},
-			"main stops (signal 15): exit is missing, of the unreduced app 0",
+			"main at the stop signal (15): image it runs on, unreduced app exit code 0",
 		},
 		{
 			"traceback in the log",
@@ -167,7 +167,7 @@ func TestServersThatDiffer(t *testing.T) {
 				}
 				return a
 			},
-			`main runs: traceback is "LookupError: unknown encoding: utf-7", of the unreduced app without it; missing codec utf-7`,
+			`main runs: traceback: image "LookupError: unknown encoding: utf-7", unreduced app none of that kind; missing codec utf-7`,
 		},
 		{
 			"does not start",
@@ -177,7 +177,7 @@ func TestServersThatDiffer(t *testing.T) {
 		{
 			"is not there",
 			func([]string, string) app { return app{absent: true} },
-			"main runs: exit is 127, of the unreduced app missing",
+			"main runs: image exit code 127, 0 bytes on stdout, 37 on stderr, unreduced app listens on 8000; it says: /app/main: no such file",
 		},
 		{
 			"stays without listening",
@@ -187,7 +187,7 @@ func TestServersThatDiffer(t *testing.T) {
 				}
 				return app{stay: true}
 			},
-			`main runs: ports is missing`,
+			`main runs: image runs on without listening, unreduced app listens on 8000`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestVariableFields(t *testing.T) {
 
 	in, _ = input(t, server(counter(&n, "")), server(counter(&n, `,"more":1`)))
 	_, err = Run(t.Context(), in)
-	if err == nil || !strings.Contains(err.Error(), "GET /: json:/more is 1, of the unreduced app missing") || strings.Contains(err.Error(), "json:/id") {
+	if err == nil || !strings.Contains(err.Error(), "GET /: json:/more: image 1, unreduced app nothing") || strings.Contains(err.Error(), "json:/id") {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -257,8 +257,8 @@ func TestRunsThatEnd(t *testing.T) {
 	}{
 		{"equal", prints(0, "hi\n", ""), prints(0, "hi\n", ""), 0, ""},
 		{"usage", prints(2, "", "Usage: main NAME\n"), prints(2, "", "Usage: main NAME\n"), 0, ""},
-		{"other code", prints(0, "hi\n", ""), prints(1, "hi\n", ""), fault.Differs, "exit is 1, of the unreduced app 0"},
-		{"shorter", prints(0, "a\nb\n", ""), prints(0, "a\n", ""), fault.Differs, `stdout is "", of the unreduced app "b"`},
+		{"other code", prints(0, "hi\n", ""), prints(1, "hi\n", ""), fault.Differs, "exit: image 1, unreduced app 0"},
+		{"shorter", prints(0, "a\nb\n", ""), prints(0, "a\n", ""), fault.Differs, `stdout: image "", unreduced app "b"`},
 		{"full crashes", prints(1, "", crashed), prints(1, "", crashed), fault.Start, "main: ConnectionRefusedError: [Errno 111]"},
 		{"full refuses", prints(1, "", "DATABASE_URL is not set\n"), prints(0, "", ""), fault.Start, "DATABASE_URL is not set"},
 		{"full gives up", prints(3, "", ""), prints(0, "", ""), fault.Start, "exit code 3"},
@@ -320,7 +320,7 @@ func TestServerThatIsNoWebServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"main runs", "GET /", "main stops (signal 15)", "main --help"}
+	want := []string{"main runs", "GET /", "main at the stop signal (15)", "main --help"}
 	if diff := cmp.Diff(want, names(checks)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -411,7 +411,7 @@ func TestImports(t *testing.T) {
 			if stdin != "app\njson" {
 				return app{exit: engine.Exit{Stderr: []byte("got " + stdin)}}
 			}
-			return app{exit: engine.Exit{Stdout: []byte("noise\n" + importsMark + lines + "end\t2\n")}}
+			return app{exit: engine.Exit{Stdout: []byte("noise\n" + importsMark + lines)}}
 		}
 	}
 	run := func(full, lean string) ([]report.Check, error) {
@@ -460,7 +460,7 @@ func TestContract(t *testing.T) {
 		t.Errorf("checks: %+v", checks)
 	}
 	_, err = run(full, says("codecs\tidna\terror\tLookupError: unknown encoding: idna", "system\tCA certificates\tok\t0"))
-	for _, want := range []string{`contract: codecs: idna is "error LookupError: unknown encoding: idna", of the unreduced app "idna"; missing codec idna`, "2 more checks fail"} {
+	for _, want := range []string{`contract: codecs: idna: image "error LookupError: unknown encoding: idna", unreduced app "idna"; missing codec idna`, "2 more checks fail"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %q", err, want)
 		}
