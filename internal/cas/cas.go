@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -30,7 +31,10 @@ var ErrCorrupt = errors.New("damaged cache entry")
 var Stamp = time.Unix(315532800, 0)
 
 // Store is a directory of files by hash.
-type Store struct{ dir string }
+type Store struct {
+	dir   string
+	whole sync.Map // what this process has found whole: blobs by sum, materialised trees by directory
+}
 
 // Open makes the store's directory where it is missing.
 func Open(dir string) (*Store, error) {
@@ -101,8 +105,15 @@ func (s *Store) adopt(tmp, name string) error {
 // Has reports whether the store holds b, by its name, size and stamp; the
 // contents are checked when they are read.
 func (s *Store) Has(b Blob) bool {
+	if size, ok := s.whole.Load(b.Sum); ok {
+		return size == b.Size
+	}
 	fi, err := os.Lstat(s.path(b.Sum))
-	return err == nil && intact(fi, b.Size)
+	if err != nil || !intact(fi, b.Size) {
+		return false
+	}
+	s.whole.Store(b.Sum, b.Size)
+	return true
 }
 
 // intact reports whether nobody has written to a file of the store.
@@ -130,6 +141,7 @@ func (s *Store) path(sum string) string {
 
 // remove drops a damaged blob and its variants with other permissions.
 func (s *Store) remove(sum string) {
+	s.whole.Delete(sum)
 	variants, _ := filepath.Glob(s.path(sum) + ".*")
 	for _, p := range append(variants, s.path(sum)) {
 		_ = os.Remove(p) // what stays is found damaged again

@@ -39,6 +39,10 @@ func TestDamagedBlobIsNoticedAndDropped(t *testing.T) {
 	if err := os.WriteFile(s.path(b.Sum), []byte("jello"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	s, err := Open(s.Dir()) // as the next process
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Chtimes(s.path(b.Sum), Stamp, Stamp); err != nil { // as if nobody had written
 		t.Fatal(err)
 	}
@@ -59,6 +63,10 @@ func TestWrittenBlobIsNoticedByItsStamp(t *testing.T) {
 	s := open(t)
 	b := put(t, s, "hello")
 	if err := os.WriteFile(s.path(b.Sum), []byte("jello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(s.Dir()) // as the next process
+	if err != nil {
 		t.Fatal(err)
 	}
 	if s.Has(b) {
@@ -87,12 +95,27 @@ func TestTreeRoundTrip(t *testing.T) {
 	if !ok || got.Digest() != want.Digest() {
 		t.Fatalf("tree is not what it was (found: %v)", ok)
 	}
-	dir, err := s.Materialise(t.Context(), got)
-	if err != nil {
-		t.Fatal(err)
+	dirs, err := s.Materialise(t.Context(), got)
+	if err != nil || len(dirs) != 2 {
+		t.Fatalf("directories %v, %v, want one for each of two origins", dirs, err)
 	}
 	modes := make(map[string]string)
-	err = filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
+	for _, dir := range dirs {
+		look(t, dir, modes)
+	}
+	delete(modes, ".")
+	if diff := cmp.Diff(map[string]string{
+		"bin": "drwxr-xr-x", "bin/x": "-rwxr-xr-x", "etc": "drwxr-xr-x", "etc/x": "-rw-------", "x": "Lrwxrwxrwx",
+	}, modes); diff != "" {
+		t.Errorf("on disk (-want +got):\n%s", diff)
+	}
+	mended(t, s, got, dirs)
+}
+
+// look notes the modes of all below dir.
+func look(t *testing.T, dir string, modes map[string]string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
 		fi, err2 := os.Lstat(p)
 		rel, err3 := filepath.Rel(dir, p)
 		modes[rel] = fi.Mode().String()
@@ -101,20 +124,25 @@ func TestTreeRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delete(modes, ".")
-	if diff := cmp.Diff(map[string]string{
-		"bin": "drwxr-xr-x", "bin/x": "-rwxr-xr-x", "etc": "drwxr-xr-x", "etc/x": "-rw-------", "x": "Lrwxrwxrwx",
-	}, modes); diff != "" {
-		t.Errorf("on disk (-want +got):\n%s", diff)
+}
+
+// mended damages a tree on disk; the next process has to make it anew.
+func mended(t *testing.T, s *Store, tr *tree.Tree, dirs []string) {
+	t.Helper()
+	lost := ""
+	for _, dir := range dirs {
+		if p := filepath.Join(dir, "bin/x"); os.Remove(p) == nil {
+			lost = p
+		}
 	}
-	// A damaged tree on disk is made anew.
-	if err := os.Remove(filepath.Join(dir, "bin/x")); err != nil {
+	next, err := Open(s.Dir())
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Materialise(t.Context(), got); err != nil {
+	if _, err := next.Materialise(t.Context(), tr); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "bin/x")); err != nil {
+	if _, err := os.Stat(lost); err != nil {
 		t.Errorf("the damaged tree was not mended: %v", err)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,7 +18,7 @@ import (
 
 // treeVersion enters the name of every materialised tree; raise it when the
 // way of writing them changes.
-const treeVersion = "1"
+const treeVersion = "2"
 
 // Keep puts the contents of every regular file of t into the store, unless
 // they are there, and gives the same tree reading from the store.
@@ -90,14 +92,64 @@ func (s *Store) Tree(kind, key string) (*tree.Tree, bool) {
 	return t, err == nil
 }
 
-// Materialise gives a directory with the files of t, for a process to run in.
-// Files are links into the store: nobody may write to them, so use it as the
-// lower directory of an overlay or mount it read-only. Permission bits are
-// exact; owners, extended attributes, setuid and setgid are not there, for an
-// ordinary user can make none. The directory stays in the store.
-func (s *Store) Materialise(ctx context.Context, t *tree.Tree) (string, error) {
+// Materialise gives directories with the files of t, for a process to run in:
+// the lower directories of an overlay, none of which hides another's files.
+// There is one a kind of origin (see [tree.Origin]), so a change of the project
+// does not write the system again. Files are links into the store: nobody may
+// write to them. Permission bits are exact; owners, extended attributes,
+// setuid and setgid are not there, for an ordinary user can make none. The
+// directories stay in the store.
+func (s *Store) Materialise(ctx context.Context, t *tree.Tree) ([]string, error) {
+	parts := make(map[string][]tree.Entry)
+	for e := range t.All() {
+		parts[part(e.From)] = append(parts[part(e.From)], e)
+	}
+	var dirs []string
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		p, err := tree.New(withParents(t, parts[name])...)
+		if err != nil {
+			return nil, err
+		}
+		dir, err := s.materialise(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
+
+// part is the directory that an entry goes to. What exuvia makes changes with
+// what it is made of, so each maker has one.
+func part(o tree.Origin) string {
+	if o.Kind == tree.Made {
+		return string(o.Kind) + " " + o.Name
+	}
+	return string(o.Kind)
+}
+
+// withParents adds the directories above, as t has them.
+func withParents(t *tree.Tree, entries []tree.Entry) []tree.Entry {
+	have := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		have[e.Path] = true
+	}
+	for _, e := range entries {
+		for d := path.Dir(e.Path); d != "." && !have[d]; d = path.Dir(d) {
+			have[d] = true
+			if parent, ok := t.Lookup(d); ok {
+				entries = append(entries, parent)
+			}
+		}
+	}
+	return entries
+}
+
+// materialise writes one part. A hard link is a file here: both names are
+// links to one blob.
+func (s *Store) materialise(ctx context.Context, t *tree.Tree) (string, error) {
 	dir := filepath.Join(s.dir, "trees", t.Digest()+"-"+treeVersion)
-	if s.whole(dir, t) {
+	if s.isWhole(dir, t) {
 		return dir, nil
 	}
 	t, err := s.Keep(ctx, t)
@@ -119,7 +171,7 @@ func (s *Store) Materialise(ctx context.Context, t *tree.Tree) (string, error) {
 	if err := os.Rename(root, dir); err == nil {
 		return dir, nil
 	}
-	if s.whole(dir, t) { // another process was faster
+	if s.isWhole(dir, t) { // another process was faster
 		return dir, nil
 	}
 	if err := os.Rename(dir, filepath.Join(tmp, "damaged")); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -131,8 +183,12 @@ func (s *Store) Materialise(ctx context.Context, t *tree.Tree) (string, error) {
 	return dir, nil
 }
 
-// whole reports whether dir holds t as Materialise has left it.
-func (s *Store) whole(dir string, t *tree.Tree) bool {
+// isWhole reports whether dir holds t as it was written. It looks once a
+// process.
+func (s *Store) isWhole(dir string, t *tree.Tree) bool {
+	if _, ok := s.whole.Load(dir); ok {
+		return true
+	}
 	if _, err := os.Lstat(dir); err != nil {
 		return false
 	}
@@ -142,6 +198,7 @@ func (s *Store) whole(dir string, t *tree.Tree) bool {
 			return false
 		}
 	}
+	s.whole.Store(dir, true)
 	return true
 }
 

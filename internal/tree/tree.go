@@ -16,7 +16,9 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Kind is the sort of source that an entry came from.
@@ -127,6 +129,7 @@ func Symlink(name, target string, from Origin) Entry {
 // of the tree; the root itself is not an entry. The zero value is empty.
 type Tree struct {
 	entries []Entry
+	digest  atomic.Pointer[string] // of [Tree.Digest], once it was asked for
 }
 
 // New makes a tree of entries, in any order. Missing parent directories are
@@ -321,13 +324,25 @@ func (t *Tree) Size() int64 {
 // Digest is the SHA-256, in hex, of everything in the tree that would show in
 // an image. Origins do not enter it.
 func (t *Tree) Digest() string {
-	h := sha256.New()
-	for e := range t.All() {
-		fmt.Fprintf(h, "%q %o %d %d %q %s", e.Path, e.Mode, e.UID, e.GID, e.Link, e.Sum)
-		for _, k := range slices.Sorted(maps.Keys(e.Xattrs)) {
-			fmt.Fprintf(h, " %q=%q", k, e.Xattrs[k])
-		}
-		fmt.Fprintln(h)
+	if t == nil {
+		t = &Tree{}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	if d := t.digest.Load(); d != nil {
+		return *d
+	}
+	h := sha256.New()
+	var line []byte
+	for _, e := range t.entries {
+		line = strconv.AppendQuote(line[:0], e.Path)
+		line = fmt.Appendf(line, " %o %d %d ", e.Mode, e.UID, e.GID)
+		line = strconv.AppendQuote(line, e.Link)
+		line = append(append(line, ' '), e.Sum...)
+		for _, k := range slices.Sorted(maps.Keys(e.Xattrs)) {
+			line = fmt.Appendf(line, " %q=%q", k, e.Xattrs[k])
+		}
+		h.Write(append(line, '\n'))
+	}
+	d := hex.EncodeToString(h.Sum(nil))
+	t.digest.Store(&d)
+	return d
 }

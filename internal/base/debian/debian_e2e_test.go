@@ -52,14 +52,31 @@ func e2eStore(t *testing.T) *cas.Store {
 	return c
 }
 
+// whole puts the directories of a materialised tree together.
+func whole(t *testing.T, c *cas.Store, tr *tree.Tree) string {
+	t.Helper()
+	dirs, err := c.Materialise(t.Context(), tr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	into, err := os.MkdirTemp(c.Dir(), "whole-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cas.RemoveAll(into) })
+	for _, d := range dirs {
+		if out, err := exec.CommandContext(t.Context(), "cp", "-al", d+"/.", into).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return into
+}
+
 // run starts a program of a tree through the tree's own loader, which needs
 // no root.
 func run(t *testing.T, c *cas.Store, b *base.Base, args ...string) string {
 	t.Helper()
-	dir, err := c.Materialise(t.Context(), b.Tree)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := whole(t, c, b.Tree)
 	at := func(name string) string {
 		e, ok := b.Tree.Resolve(name)
 		if !ok {

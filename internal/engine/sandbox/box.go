@@ -22,16 +22,18 @@ import (
 
 // spec is what the re-executed program is told, as JSON.
 type spec struct {
-	Lower, Stub string // layers of an overlay
-	Scratch     string // directory of its upper layer; "": read-only
-	Root        string // where it is mounted
-	Mounts      []mount
-	Tmpfs       []string // paths in the root
-	Network     bool     // the host's
-	Boot        bool     // process 1 of its own, as UID and GID
-	UID, GID    int
-	Argv, Env   []string
-	Dir         string
+	Lower     []string // layers of an overlay, see cas.Store.Materialise
+	Stub      string   // its lowest layer
+	Scratch   string   // directory of its upper layer; "": read-only
+	Root      string   // where it is mounted
+	Inputs    []input
+	Mounts    []mount
+	Tmpfs     []string // paths in the root
+	Network   bool     // the host's
+	Boot      bool     // process 1 of its own, as UID and GID
+	UID, GID  int
+	Argv, Env []string
+	Dir       string
 
 	memory *os.File // upper layer, where it had to be in memory
 }
@@ -45,12 +47,19 @@ type mount struct {
 	ReadOnly   bool
 }
 
+// input is a tree at a path.
+type input struct {
+	Lower []string
+	At    string // in the root, without leading slash, free of links
+}
+
 // box is a sandbox made ready on disk.
 type box struct {
 	spec
-	dir  string // of everything temporary
-	tree *tree.Tree
-	outs []string // paths in the root of a step's Outs
+	dir   string // of everything temporary
+	empty string // a directory: an overlay without an upper one has at least two
+	tree  *tree.Tree
+	outs  []string // paths in the root of a step's Outs
 }
 
 func (b *box) close() {
@@ -60,23 +69,8 @@ func (b *box) close() {
 	cas.RemoveAll(b.dir)
 }
 
-// materialise gives the directory of a tree. That it is whole is checked once
-// in the life of an engine: the check takes as long as all the rest of a step.
-func (e *Engine) materialise(ctx context.Context, t *tree.Tree) (string, error) {
-	if dir, ok := e.dirs.Load(t); ok {
-		if dir, ok := dir.(string); ok {
-			return dir, nil
-		}
-	}
-	dir, err := e.cache.Materialise(ctx, t)
-	if err == nil {
-		e.dirs.Store(t, dir)
-	}
-	return dir, err
-}
-
 func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*box, error) {
-	lower, err := e.materialise(ctx, root)
+	lower, err := e.cache.Materialise(ctx, root)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +80,8 @@ func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*b
 	}
 	b := &box{dir: dir, tree: root}
 	b.Lower, b.Stub, b.Root = lower, filepath.Join(dir, "stub"), filepath.Join(dir, "root")
-	made := []string{b.Stub, b.Root}
+	b.empty = filepath.Join(dir, "empty")
+	made := []string{b.Stub, b.Root, b.empty}
 	if writable {
 		b.Scratch = filepath.Join(dir, "scratch")
 		made = append(made, b.Scratch, b.upper(), b.work())
@@ -209,6 +204,16 @@ func (b *box) bind(source, at string, readOnly bool) error {
 	return nil
 }
 
+// input puts a tree at a path, read-only.
+func (b *box) input(dirs []string, at string) error {
+	p, err := b.place(at, true)
+	if err != nil {
+		return err
+	}
+	b.Inputs = append(b.Inputs, input{append(dirs, b.empty), p})
+	return nil
+}
+
 // common are the mount points that every sandbox has.
 func (b *box) common(writable ...string) error {
 	for _, d := range []string{"/proc", "/dev"} {
@@ -289,11 +294,11 @@ func (e *Engine) fillStep(ctx context.Context, b *box, s plan.Step, trees engine
 		if !ok {
 			return fmt.Errorf("no tree is called %q", in.Tree)
 		}
-		dir, err := e.materialise(ctx, t)
+		dirs, err := e.cache.Materialise(ctx, t)
 		if err != nil {
 			return err
 		}
-		if err := b.bind(dir, in.At, true); err != nil {
+		if err := b.input(dirs, in.At); err != nil {
 			return err
 		}
 	}

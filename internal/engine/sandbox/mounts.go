@@ -28,9 +28,9 @@ func (s *spec) mountAll() error {
 	return nil
 }
 
-// overlay mounts the tree. With userxattr an ordinary user may (Linux 5.11).
+// overlay mounts the tree.
 func (s *spec) overlay() error {
-	layers := "userxattr,lowerdir=" + escape(s.Lower) + ":" + escape(s.Stub)
+	layers := lowerdirs(append(s.Lower, s.Stub))
 	if s.Scratch == "" {
 		if err := unix.Mount("overlay", s.Root, "overlay", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_RDONLY, layers); err != nil {
 			return fmt.Errorf("mounting an overlay: %w", err)
@@ -61,6 +61,16 @@ func (s *spec) overlay() error {
 func (s *spec) writable(layers string) error {
 	options := layers + ",upperdir=" + escape(s.upper()) + ",workdir=" + escape(s.work())
 	return unix.Mount("overlay", s.Root, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options)
+}
+
+// lowerdirs are overlayfs' options for these directories, the topmost first.
+// With userxattr an ordinary user may mount it (Linux 5.11).
+func lowerdirs(dirs []string) string {
+	escaped := make([]string, len(dirs))
+	for i, d := range dirs {
+		escaped[i] = escape(d)
+	}
+	return "userxattr,lowerdir=" + strings.Join(escaped, ":")
 }
 
 // escape is for a path in overlayfs' options.
@@ -138,6 +148,14 @@ func (s *spec) binds() error {
 		return err
 	}
 	defer root.Close()
+	for _, in := range s.Inputs {
+		if err := root.MkdirAll(in.At, 0o755); err != nil { // below a tmpfs, which hides the stub
+			return fmt.Errorf("mounting an input at /%s: %w", in.At, err)
+		}
+		if err := unix.Mount("overlay", s.at(in.At), "overlay", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_RDONLY, lowerdirs(in.Lower)); err != nil {
+			return fmt.Errorf("mounting an input at /%s: %w", in.At, err)
+		}
+	}
 	for _, m := range s.Mounts {
 		if err := m.bind(root); err != nil {
 			return &mountError{fmt.Errorf("mounting %s at /%s: %w", m.Source, m.At, err)}

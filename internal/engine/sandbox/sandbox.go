@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"exuvia/internal/cas"
@@ -35,7 +34,6 @@ type Options struct {
 type Engine struct {
 	cache *cas.Store
 	log   *slog.Logger
-	dirs  sync.Map // *tree.Tree → its directory, found whole
 }
 
 // New makes an engine. Whether this machine allows what it needs shows at the
