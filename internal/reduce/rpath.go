@@ -1,0 +1,96 @@
+package reduce
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"exuvia/internal/elffile"
+	"exuvia/internal/report"
+	"exuvia/internal/sharedlib"
+)
+
+// RPath makes files find their libraries without the loader's cache.
+var RPath = Pass{
+	Name: "rpath",
+	Doc: `The image has no cache of the dynamic loader. A file whose libraries lie where
+only /etc/ld.so.conf says gets a search path of its own, relative to itself;
+no other file is touched. It must load as before; else it stays as it was, and
+the report says so.`,
+	Run: runRPath,
+}
+
+func runRPath(ctx context.Context, in Input) (Output, error) {
+	cached, err := sharedlib.NeedCache(in.Tree, in.Systems.Python)
+	if err != nil {
+		return Output{}, fmt.Errorf("looking for libraries: %w", err)
+	}
+	var files []rewriting
+	var notes []report.Note
+	for _, c := range cached {
+		f, _, err := readELF(c.File)
+		if err != nil {
+			return Output{}, err
+		}
+		if f == nil {
+			notes = append(notes, report.Note{Where: "rpath", Path: c.File.Path, Text: "left as it was: it is too large"})
+			continue
+		}
+		dirs, force := searchPath(c, f)
+		files = append(files, rewriting{c.File, func(from, to string) []string {
+			cmd := []string{"patchelf"}
+			if force {
+				cmd = append(cmd, "--force-rpath")
+			}
+			return append(cmd, "--set-rpath", strings.Join(dirs, ":"), "--output", to, from)
+		}})
+	}
+	out, err := rewriter{pass: "rpath", step: "setting search paths", accept: acceptPatched}.run(ctx, in, files)
+	out.Notes = append(notes, out.Notes...)
+	return out, err
+}
+
+// searchPath is what a file has and what it lacks. An old DT_RPATH stays one:
+// it also holds for the libraries of its libraries.
+func searchPath(c sharedlib.Cached, f *elffile.File) (dirs []string, force bool) {
+	dirs, force = slices.Clone(ownPath(f)), len(f.RunPath) == 0 && len(f.RPath) > 0
+	for _, d := range c.Dirs {
+		rel, err := filepath.Rel(filepath.Dir("/"+c.File.Path), "/"+d)
+		if err != nil {
+			rel = "/" + d
+		}
+		dirs = append(dirs, filepath.Clean("$ORIGIN/"+rel))
+	}
+	return dirs, force
+}
+
+// acceptPatched sees to it that the loader reads of the file what it read
+// before, and a search path more.
+func acceptPatched(old, patched []byte) (why string, useless bool) {
+	a, err := elffile.Read(bytes.NewReader(old), int64(len(old)))
+	if err != nil {
+		return err.Error(), false
+	}
+	b, err := elffile.Read(bytes.NewReader(patched), int64(len(patched)))
+	switch {
+	case err != nil:
+		return err.Error(), false
+	case a.Type != b.Type || a.Machine != b.Machine || a.Interp != b.Interp || a.Soname != b.Soname || a.BuildID != b.BuildID ||
+		!slices.Equal(a.Needed, b.Needed) || !slices.Equal(a.Versions, b.Versions):
+		return "it is another library", false
+	case len(ownPath(b)) <= len(ownPath(a)):
+		return "it has no other search path", false
+	}
+	return "", false
+}
+
+// ownPath is the search path of a file's own that counts: see ld.so(8).
+func ownPath(f *elffile.File) []string {
+	if len(f.RunPath) > 0 {
+		return f.RunPath
+	}
+	return f.RPath
+}
