@@ -52,8 +52,8 @@ func e2eStore(t *testing.T) *cas.Store {
 	return c
 }
 
-// whole puts the directories of a materialised tree together.
-func whole(t *testing.T, c *cas.Store, tr *tree.Tree) string {
+// laidOut puts the directories of a materialised tree together.
+func laidOut(t *testing.T, c *cas.Store, tr *tree.Tree) string {
 	t.Helper()
 	dirs, err := c.Materialise(t.Context(), tr)
 	if err != nil {
@@ -76,7 +76,7 @@ func whole(t *testing.T, c *cas.Store, tr *tree.Tree) string {
 // no root.
 func run(t *testing.T, c *cas.Store, b *base.Base, args ...string) string {
 	t.Helper()
-	dir := whole(t, c, b.Tree)
+	dir := laidOut(t, c, b.Tree)
 	at := func(name string) string {
 		e, ok := b.Tree.Resolve(name)
 		if !ok {
