@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +124,10 @@ func (b *box) place(name string, dir bool) (string, error) {
 		}
 		e, ok := b.tree.Lookup(real)
 		if !ok {
-			return real, b.stub(real, dir)
+			if err := b.stub(real, dir); err != nil {
+				return "", unmountable(name, err.Error())
+			}
+			return real, nil
 		}
 		if at = e.Link; !path.IsAbs(at) {
 			at = path.Join(path.Dir(real), at)
@@ -386,6 +390,15 @@ func environment(home string, lists ...[]string) []string {
 // maxPasswd bounds etc/passwd and etc/group.
 const maxPasswd = 1 << 20
 
+// maxID is the greatest user or group id; the one after it means "none".
+const maxID = 1<<32 - 2
+
+// number reads a user or group id.
+func number(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	return int(n), err == nil && n <= maxID
+}
+
 // account understands "65532:65532", "65532", "nobody" and "nobody:nogroup",
 // and gives the home directory.
 func (b *box) account(user string) (home string, err error) {
@@ -393,41 +406,37 @@ func (b *box) account(user string) (home string, err error) {
 	if name == "" {
 		name = "0"
 	}
-	uid, uidErr := strconv.Atoi(name)
+	uid, known := number(name)
 	home = "/"
-	found := false
 	for f := range b.database("etc/passwd") {
 		if len(f) < 7 || f[0] != name && f[2] != name {
 			continue
 		}
-		id, err1 := strconv.Atoi(f[2])
-		gid, err2 := strconv.Atoi(f[3])
-		if err := errors.Join(err1, err2); err != nil {
-			continue
+		id, ok1 := number(f[2])
+		gid, ok2 := number(f[3])
+		if ok1 && ok2 {
+			uid, b.GID, home, known = id, gid, cmp.Or(f[5], "/"), true
+			break
 		}
-		uid, b.GID, home, found = id, gid, f[5], true
-		break
 	}
-	if !found && (uidErr != nil || uid < 0) {
+	if !known {
 		return "", fault.New(fault.Usage, "give numbers, UID:GID", "the image has no user %q", name)
 	}
 	b.UID = uid
 	if !hasGroup {
 		return home, nil
 	}
-	if gid, err := strconv.Atoi(group); err == nil && gid >= 0 {
-		b.GID = gid
-		return home, nil
-	}
+	gid, known := number(group)
 	for f := range b.database("etc/group") {
-		if len(f) >= 3 && f[0] == group {
-			if gid, err := strconv.Atoi(f[2]); err == nil {
-				b.GID = gid
-				return home, nil
-			}
+		if !known && len(f) >= 3 && f[0] == group {
+			gid, known = number(f[2])
 		}
 	}
-	return "", fault.New(fault.Usage, "give numbers, UID:GID", "the image has no group %q", group)
+	if !known {
+		return "", fault.New(fault.Usage, "give numbers, UID:GID", "the image has no group %q", group)
+	}
+	b.GID = gid
+	return home, nil
 }
 
 // database walks the lines of a file of fields parted by colons.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ import (
 
 // Listening implements [engine.Process].
 func (p *process) Listening() ([]int, error) {
-	var ports []int
+	var all []listener
 	for _, name := range []string{"tcp", "tcp6"} {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/net/%s", p.cmd.Process.Pid, name))
 		if gone(err) {
@@ -30,7 +31,18 @@ func (p *process) Listening() ([]int, error) {
 		if err != nil && !gone(err) {
 			return nil, err
 		}
-		ports = append(ports, found...)
+		all = append(all, found...)
+	}
+	if p.box.Network { // the host's, where others listen too
+		own, err := p.sockets()
+		if err != nil {
+			return nil, err
+		}
+		all = slices.DeleteFunc(all, func(l listener) bool { return !own[l.inode] })
+	}
+	var ports []int
+	for _, l := range all {
+		ports = append(ports, l.port)
 	}
 	slices.Sort(ports)
 	return slices.Compact(ports), nil
@@ -41,38 +53,72 @@ func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.EINVAL)
 }
 
+// listener is a socket that is listened on.
+type listener struct {
+	port  int
+	inode string
+}
+
 // tcpListen is the state LISTEN in /proc/net/tcp, see proc(5).
 const tcpListen = "0A"
 
-// listening reads /proc/net/tcp or tcp6 and gives the local ports in state
-// LISTEN.
-func listening(r io.Reader) ([]int, error) {
-	var ports []int
+// listening reads /proc/net/tcp or tcp6 and gives the sockets in state LISTEN.
+func listening(r io.Reader) ([]listener, error) {
+	var out []listener
 	lines := bufio.NewScanner(io.LimitReader(r, 16<<20))
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
-		if len(f) < 4 || f[3] != tcpListen {
+		if len(f) < 10 || f[3] != tcpListen {
 			continue
 		}
 		_, hexPort, ok := strings.Cut(f[1], ":")
 		n, err := strconv.ParseUint(hexPort, 16, 16)
-		if ok && err == nil {
-			ports = append(ports, int(n))
+		if ok && err == nil && n > 0 {
+			out = append(out, listener{port: int(n), inode: f[9]})
 		}
 	}
-	return ports, lines.Err()
+	return out, lines.Err()
+}
+
+// sockets gives the inodes of the sockets that the container has open.
+func (p *process) sockets() (map[string]bool, error) {
+	out := make(map[string]bool)
+	for _, pid := range p.pids() {
+		dir := fmt.Sprintf("/proc/%d/fd", pid)
+		files, err := os.ReadDir(dir)
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			target, err := os.Readlink(filepath.Join(dir, f.Name()))
+			if err != nil {
+				continue // closed by now
+			}
+			if inode, ok := strings.CutPrefix(target, "socket:["); ok {
+				out[strings.TrimSuffix(inode, "]")] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+// pids are the processes of the container, without init, which is ours.
+func (p *process) pids() []int {
+	pids := []int{p.cmd.Process.Pid}
+	for i := 0; i < len(pids); i++ {
+		pids = append(pids, children(pids[i])...)
+	}
+	return pids[1:]
 }
 
 // PSS implements [engine.Process].
 func (p *process) PSS() (int64, error) {
 	var total int64
-	pids := []int{p.cmd.Process.Pid}
-	for i := 0; i < len(pids); i++ {
-		pids = append(pids, children(pids[i])...)
-		if i == 0 {
-			continue // init is ours, not the image's
-		}
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pids[i]))
+	for _, pid := range p.pids() {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if gone(err) {
 			continue
 		}
@@ -114,8 +160,8 @@ func pss(data []byte) (int64, error) {
 	for line := range bytes.Lines(data) {
 		f := bytes.Fields(line)
 		if len(f) == 3 && string(f[0]) == "Pss:" && string(f[2]) == "kB" {
-			n, err := strconv.ParseInt(string(f[1]), 10, 53)
-			return n * 1024, err
+			n, err := strconv.ParseUint(string(f[1]), 10, 48)
+			return int64(n) * 1024, err
 		}
 	}
 	return 0, errors.New("measuring memory: smaps_rollup has no Pss")

@@ -3,14 +3,15 @@
 package sandbox
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,82 +23,20 @@ import (
 
 	"exuvia/internal/cas"
 	"exuvia/internal/engine"
+	"exuvia/internal/fault"
 	"exuvia/internal/plan"
 	"exuvia/internal/tree"
 )
 
-// TestMain is the sandbox's own processes, the guest that runs in it, or the
-// tests.
-func TestMain(m *testing.M) {
-	Init()
-	if len(os.Args) > 1 && os.Args[0] == "/bin/guest" {
-		guest(os.Args[1:])
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// guest is the program in the root trees of these tests.
-func guest(args []string) {
-	fail := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(3)
-		}
-	}
-	switch args[0] {
-	case "write":
-		fail(os.WriteFile(args[1], []byte(args[2]), 0o640))
-	case "remove":
-		fail(os.Remove(args[1]))
-	case "read":
-		data, err := os.ReadFile(args[1])
-		fail(err)
-		os.Stdout.Write(data)
-	case "id":
-		fmt.Printf("%d:%d pid %d", os.Getuid(), os.Getgid(), os.Getpid())
-	case "env":
-		fmt.Print(strings.Join(os.Environ(), "\n"))
-	case "exit":
-		os.Exit(7)
-	case "sleep":
-		time.Sleep(time.Minute)
-	case "mount":
-		fail(syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, ""))
-	case "userns":
-		c := exec.Command("/bin/guest", "id")
-		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
-		fail(c.Run())
-	case "interfaces":
-		list, err := net.Interfaces()
-		fail(err)
-		for _, i := range list {
-			if i.Flags&net.FlagUp != 0 {
-				fmt.Println(i.Name)
-			}
-		}
-	case "serve":
-		l, err := net.Listen("tcp", ":80")
-		fail(err)
-		stop := make(chan os.Signal, 1)
-		signal.Notify(stop, syscall.SIGTERM)
-		go func() {
-			<-stop
-			os.Exit(42)
-		}()
-		for {
-			c, err := l.Accept()
-			fail(err)
-			io.WriteString(c, "hello")
-			c.Close()
-		}
-	}
-}
-
 // testbed is an engine and a root tree with the guest in it.
 func testbed(t *testing.T) (*Engine, *tree.Tree) {
 	t.Helper()
-	store, err := cas.Open(t.TempDir())
+	return testbedIn(t, t.TempDir())
+}
+
+func testbedIn(t *testing.T, dir string) (*Engine, *tree.Tree) {
+	t.Helper()
+	store, err := cas.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,6 +279,273 @@ func TestBootOfNothing(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", argv, err, want)
 		}
+	}
+}
+
+// printed boots a command and gives what it printed.
+func printed(t *testing.T, e *Engine, root *tree.Tree, args ...string) string {
+	t.Helper()
+	exit := boot(t, e, root, engine.BootOptions{}, args...)
+	if exit.Code != 0 {
+		t.Fatalf("%v: exit %d: %s", args, exit.Code, exit.Stderr)
+	}
+	return string(exit.Stdout)
+}
+
+// What the user's umask is shows neither in the sandbox nor in its output.
+func TestUmaskDoesNotShow(t *testing.T) {
+	e, root := testbed(t)
+	run := func(umask int) (string, string) {
+		defer syscall.Umask(syscall.Umask(umask))
+		out, err := e.Run(t.Context(), step([]string{"/new/out"}, "write", "/new/out/x", "1"), engine.Trees{"root": root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Digest(), printed(t, e, root, "stat", "/", "/dev", "/dev/shm", "/dev/null", "/proc", "/etc", "/etc/hosts", "/tmp")
+	}
+	d1, s1 := run(0o022)
+	d2, s2 := run(0o077)
+	if d1 != d2 {
+		t.Error("the output differs")
+	}
+	if diff := cmp.Diff(s1, s2); diff != "" {
+		t.Errorf("modes (-022 +077):\n%s", diff)
+	}
+}
+
+func TestStepReplacesDirectory(t *testing.T) {
+	e, root := testbed(t)
+	root, err := root.With(tree.File("data/sub/old", 0o644, []byte("x"), tree.Origin{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for out, dir := range map[string]string{"/data": "/data/sub", "/data/sub/new": "/data/sub"} {
+		_, err = e.Run(t.Context(), step([]string{out}, "again", dir), engine.Trees{"root": root})
+		if err == nil || !strings.Contains(err.Error(), "removed") && !strings.Contains(err.Error(), "changed") {
+			t.Errorf("Outs %s: error %v, want that %s was removed", out, err, dir)
+		}
+	}
+	if out, err := e.Run(t.Context(), step([]string{"/made"}, "again", "/made"), engine.Trees{"root": root}); err != nil || out.Len() != 1 {
+		t.Errorf("an output directory that the step made anew: %v, %v", out, err)
+	}
+}
+
+// A step is over when its command is, and what it left running is gone.
+func TestStepLeavesNothingRunning(t *testing.T) {
+	e, root := testbed(t)
+	out, err := e.Run(t.Context(), step([]string{"/data"}, "orphan", "/data/late"), engine.Trees{"root": root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := out.Lookup("data/late"); ok {
+		t.Error("the step's child went on")
+	}
+}
+
+func TestStepCannotEndInit(t *testing.T) {
+	e, root := testbed(t)
+	if _, err := e.Run(t.Context(), step(nil, "kill1"), engine.Trees{"root": root}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStepOutputIsBounded(t *testing.T) {
+	e, root := testbed(t)
+	_, err := e.Run(t.Context(), step(nil, "loud"), engine.Trees{"root": root})
+	failed, ok := errors.AsType[*engine.StepError](err)
+	if !ok || failed.Exit != 1 || len(failed.Output) != 64<<10 || !strings.HasSuffix(failed.Output, "line 19999\n") {
+		t.Errorf("error is %.200v, want its last 64 KiB", err)
+	}
+}
+
+func TestNoPrivilegesToGain(t *testing.T) {
+	e, root := testbed(t)
+	status := printed(t, e, root, "status")
+	for _, want := range []string{"NoNewPrivs:\t1", "Seccomp:\t2", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000", "Uid:\t65532\t65532\t65532\t65532"} {
+		if !strings.Contains(status, want) {
+			t.Errorf("/proc/self/status lacks %q:\n%s", want, status)
+		}
+	}
+}
+
+// Images come with links for names that the runtime is to provide, and with
+// working directories that do not exist.
+func TestBootProvidesWhatIsMissing(t *testing.T) {
+	e, root := testbed(t)
+	root, err := root.With(tree.Symlink("etc/resolv.conf", "../run/resolve/stub.conf", tree.Origin{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := plan.Config{
+		Entrypoint: []string{"/bin/guest", "stat", "."}, User: "1", WorkingDir: "/srv/app",
+		Writable: []string{"/var/cache", "/var", "/var/cache/x"},
+	}
+	p, err := e.Boot(t.Context(), root, c, engine.BootOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := p.Wait(); err != nil || exit.Code != 0 {
+		t.Errorf("exit %d, %v: %s", exit.Code, err, exit.Stderr)
+	}
+}
+
+func TestBootVolumes(t *testing.T) {
+	e, root := testbed(t)
+	host := t.TempDir()
+	if err := os.Symlink(t.TempDir(), filepath.Join(host, "out")); err != nil {
+		t.Fatal(err)
+	}
+	o := engine.BootOptions{Volumes: []engine.Volume{{Host: host, At: "/vol"}, {Host: host, At: "/tmp/ro", ReadOnly: true}}}
+	if exit := boot(t, e, root, o, "write", "/vol/x", "kept"); exit.Code != 0 {
+		t.Errorf("a volume cannot be written to: %s", exit.Stderr)
+	}
+	if data, err := os.ReadFile(filepath.Join(host, "x")); err != nil || string(data) != "kept" {
+		t.Errorf("on the host it holds %q, %v", data, err)
+	}
+	if exit := boot(t, e, root, o, "write", "/tmp/ro/x", "y"); exit.Code != 3 {
+		t.Error("a read-only volume can be written to")
+	}
+	// A link in a volume leads nowhere outside.
+	o.Volumes = []engine.Volume{{Host: host, At: "/vol"}, {Host: host, At: "/vol/out/made"}}
+	c := plan.Config{Entrypoint: []string{"/bin/guest", "id"}, User: "1"}
+	if p, err := e.Boot(t.Context(), root, c, o); err == nil {
+		_, _ = p.Wait()
+		t.Error("mounted through a link out of the root")
+	} else if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Usage {
+		t.Errorf("error is %v, want one about the volume", err)
+	}
+	o.Volumes = []engine.Volume{{Host: host + "/none", At: "/vol"}}
+	if _, err := e.Boot(t.Context(), root, c, o); err == nil {
+		t.Error("mounted what does not exist")
+	}
+}
+
+func TestBootOnHostNetwork(t *testing.T) {
+	e, root := testbed(t)
+	other, err := net.Listen("tcp", "127.0.0.1:0") // not the container's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	p, err := e.Boot(t.Context(), root, plan.Config{Entrypoint: []string{"/bin/guest", "serve-any"}, User: "1"}, engine.BootOptions{Network: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ports []int
+	for start := time.Now(); len(ports) == 0 && time.Since(start) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		if ports, err = p.Listening(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(ports) != 1 {
+		t.Fatalf("listening on %v, want one port", ports)
+	}
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", ports[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := p.Wait(); err != nil || exit.Code != 137 {
+		t.Errorf("exit %d, %v, want 137", exit.Code, err)
+	}
+	if _, err := p.Dial(t.Context(), 80); err == nil {
+		t.Error("dialled a container that has ended")
+	}
+}
+
+func TestBootEndsWithItsContext(t *testing.T) {
+	e, root := testbed(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	p, err := e.Boot(ctx, root, plan.Config{Entrypoint: []string{"/bin/guest", "sleep"}, User: "1"}, engine.BootOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel(errors.New("enough"))
+	if exit, err := p.Wait(); err != nil || exit.Code != 137 {
+		t.Errorf("exit %d, %v, want 137", exit.Code, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(e.cache.Dir(), "tmp")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// dieEnv tells the test binary to boot a sleeper in this cache and to wait to
+// be killed.
+const dieEnv = "SANDBOX_TEST_DIE"
+
+func TestKilledExuviaTakesAllWithIt(t *testing.T) {
+	if cache := os.Getenv(dieEnv); cache != "" {
+		e, root := testbed(t)
+		p, err := e.Boot(t.Context(), root, plan.Config{Entrypoint: []string{"/bin/guest", "sleep"}, User: "1"}, engine.BootOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, ok := p.(*process); ok {
+			fmt.Println("pid", p.pids()[0])
+		}
+		select {}
+	}
+	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestKilledExuviaTakesAllWithIt$", "-test.v")
+	c.Env = append(os.Environ(), dieEnv+"=1")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := 0
+	for lines := bufio.NewScanner(out); pid == 0 && lines.Scan(); {
+		_, _ = fmt.Sscanf(lines.Text(), "pid %d", &pid)
+	}
+	if pid == 0 || syscall.Kill(pid, 0) != nil {
+		t.Fatalf("process %d of the sandbox does not run", pid)
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait() // killed
+	for start := time.Now(); syscall.Kill(pid, 0) == nil; time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("process %d of the sandbox is alive", pid)
+		}
+	}
+}
+
+// Where the cache cannot hold an upper layer, memory can. An overlay is such
+// a file system; that one can be mounted takes root.
+func TestCacheOnAnOverlay(t *testing.T) {
+	if os.Getuid() != 0 {
+		return // TestAsOrdinaryUser runs this too; as root it has been run
+	}
+	dir := t.TempDir()
+	for _, d := range []string{"lower", "upper", "work", "cache"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cache := filepath.Join(dir, "cache")
+	options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir)
+	if err := syscall.Mount("overlay", cache, "overlay", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(cache, syscall.MNT_DETACH) })
+	e, root := testbedIn(t, cache)
+	var log strings.Builder
+	e.log = slog.New(slog.NewTextHandler(&log, nil))
+	out, err := e.Run(t.Context(), step([]string{"/data"}, "write", "/data/x", "hello"), engine.Trees{"root": root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := out.Lookup("data/x")
+	if data, err := x.ReadAll(10); err != nil || string(data) != "hello" {
+		t.Errorf("data/x holds %q, %v", data, err)
+	}
+	if !strings.Contains(log.String(), "memory") {
+		t.Errorf("the log does not say so: %s", log.String())
 	}
 }
 

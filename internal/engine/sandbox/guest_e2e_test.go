@@ -1,0 +1,166 @@
+//go:build e2e
+
+package sandbox
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain is the sandbox's own processes, the guest that runs in it, or the
+// tests.
+func TestMain(m *testing.M) {
+	Init()
+	if os.Args[0] == "/bin/guest" {
+		if err := guest[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// guest is the program in the root trees of these tests: what it can do, by
+// its first argument.
+var guest = map[string]func(args []string) error{
+	"write":  func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o640) },
+	"remove": func(args []string) error { return os.Remove(args[0]) },
+	"read":   show,
+	"status": func([]string) error { return show([]string{"/proc/self/status"}) },
+	"stat":   stat,
+	"again":  func(args []string) error { return replace(args[0]) },
+	"env": func([]string) error {
+		fmt.Print(strings.Join(os.Environ(), "\n"))
+		return nil
+	},
+	"id": func([]string) error {
+		fmt.Printf("%d:%d pid %d", os.Getuid(), os.Getgid(), os.Getpid())
+		return nil
+	},
+	"exit": func([]string) error {
+		os.Exit(7)
+		return nil
+	},
+	"sleep": func([]string) error {
+		time.Sleep(time.Minute)
+		return nil
+	},
+	"orphan":     orphan,
+	"later":      later,
+	"kill1":      func([]string) error { return killInit() },
+	"loud":       func([]string) error { return loud() },
+	"mount":      func([]string) error { return syscall.Mount("tmpfs", "/tmp", "tmpfs", 0, "") },
+	"userns":     func([]string) error { return userNamespace() },
+	"interfaces": func([]string) error { return interfaces() },
+	"serve":      func([]string) error { return serve(":80") },
+	"serve-any":  func([]string) error { return serve("127.0.0.1:0") },
+}
+
+func show(args []string) error {
+	data, err := os.ReadFile(args[0])
+	if err == nil {
+		_, err = os.Stdout.Write(data)
+	}
+	return err
+}
+
+func stat(args []string) error {
+	for _, p := range args {
+		fi, err := os.Stat(p)
+		if err != nil {
+			return err
+		}
+		fmt.Println(p, fi.Mode())
+	}
+	return nil
+}
+
+// replace removes a directory and makes it anew.
+func replace(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.Mkdir(dir, 0o755)
+}
+
+// orphan starts a process that outlives it, and would write later.
+func orphan(args []string) error {
+	c := exec.Command("/bin/guest", "later", args[0])
+	c.Stdout = os.Stdout
+	return c.Start()
+}
+
+func later(args []string) error {
+	time.Sleep(300 * time.Millisecond)
+	return os.WriteFile(args[0], []byte("late"), 0o644)
+}
+
+func killInit() error {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGKILL} {
+		if err := syscall.Kill(1, sig); err != nil {
+			return err
+		}
+	}
+	time.Sleep(100 * time.Millisecond)
+	return nil
+}
+
+func loud() error {
+	for i := range 20000 {
+		fmt.Println("line", i)
+	}
+	os.Exit(1)
+	return nil
+}
+
+func userNamespace() error {
+	c := exec.Command("/bin/guest", "id")
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+	return c.Run()
+}
+
+func interfaces() error {
+	list, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		if i.Flags&net.FlagUp != 0 {
+			fmt.Println(i.Name)
+		}
+	}
+	return nil
+}
+
+// serve says hello to everyone until SIGTERM, and ends with 42.
+func serve(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	go func() {
+		<-stop
+		os.Exit(42)
+	}()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(c, "hello"); err != nil {
+			return err
+		}
+		c.Close()
+	}
+}
