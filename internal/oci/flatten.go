@@ -7,22 +7,27 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"exuvia/internal/cas"
+	"exuvia/internal/fault"
 	"exuvia/internal/plan"
 	"exuvia/internal/tree"
 )
 
 // Bounds of an image that is read. The largest Python images in use have some
-// 10 GB and 400,000 entries.
+// 10 GB and 400,000 entries; overlayfs takes 127 layers.
 const (
-	maxLayers  = 512
-	maxEntries = 2_000_000
-	maxBytes   = 64 << 30
+	maxLayers  = 127
+	maxEntries = 2_000_000 // directories that no layer declares included
+	maxBytes   = 64 << 30  // of all tar streams together
+	maxNames   = 1 << 30   // of all paths, link targets and extended attributes together
+	maxPath    = 4096      // PATH_MAX of Linux
+	maxOwner   = math.MaxUint32 - 1
 )
 
 // Whiteouts, see "layer.md" of the OCI image specification.
@@ -32,12 +37,14 @@ const (
 )
 
 // flattenVersion enters the key of every flattened image.
-const flattenVersion = 1
+const flattenVersion = 2
 
 // Flatten reads an image back: what a container of it would see, with
-// whiteouts applied, and how it runs. Contents go into the cache. What no
-// container runtime would make of a layer (a path that leaves the root, a
-// device) is an error.
+// whiteouts applied, and how it runs. Contents go into the cache. Every layer
+// is read and has to be what the manifest and the config say; one that was
+// damaged is [cas.ErrCorrupt]. What no container runtime would make of a layer
+// (a path that leaves the root, a device), and what is larger than any image
+// in use, is an error.
 func Flatten(ctx context.Context, store *cas.Store, img v1.Image) (*tree.Tree, plan.Config, error) {
 	c, err := Config(img)
 	if err != nil {
@@ -47,10 +54,6 @@ func Flatten(ctx context.Context, store *cas.Store, img v1.Image) (*tree.Tree, p
 	if err != nil {
 		return nil, c, fmt.Errorf("reading image: %w", err)
 	}
-	key := cas.Key(flattenVersion, digest.String())
-	if t, ok := store.Tree("image", key); ok {
-		return t, c, nil
-	}
 	layers, err := img.Layers()
 	if err != nil {
 		return nil, c, fmt.Errorf("reading image: %w", err)
@@ -58,145 +61,352 @@ func Flatten(ctx context.Context, store *cas.Store, img v1.Image) (*tree.Tree, p
 	if len(layers) > maxLayers {
 		return nil, c, fmt.Errorf("reading image: %d layers are more than the limit of %d", len(layers), maxLayers)
 	}
-	f := flattener{store: store, sum: &tree.Tree{}}
+	key := cas.Key(flattenVersion, digest.String())
+	if t, ok := store.Tree("image", key); ok {
+		// What is in it is known, but not that it is still what it was.
+		for i, l := range layers {
+			if err := checkLayer(ctx, l); err != nil {
+				return nil, c, unreadable(err, i, digest)
+			}
+		}
+		return t, c, nil
+	}
+	f := newFlattener(store)
 	for i, l := range layers {
 		if err := f.layer(ctx, l); err != nil {
-			return nil, c, fmt.Errorf("reading layer %d: %w", i+1, err)
+			return nil, c, unreadable(err, i, digest)
 		}
 	}
-	t, err := store.PutTree(ctx, "image", key, f.sum)
+	t, err := f.tree()
+	if err != nil {
+		return nil, c, fmt.Errorf("reading image: %w", err)
+	}
+	t, err = store.PutTree(ctx, "image", key, t)
 	return t, c, err
 }
 
-// flattener puts layers one over the other.
-type flattener struct {
-	store   *cas.Store
-	sum     *tree.Tree
-	entries int
-	bytes   int64
+// unreadable is the error of layer i of an image.
+func unreadable(err error, i int, digest v1.Hash) error {
+	if errors.Is(err, cas.ErrCorrupt) {
+		return fault.Wrap(err, fault.Integrity, "remove the image with exuvia rm, and build it again", "reading layer %d of %s", i+1, digest)
+	}
+	return fmt.Errorf("reading layer %d of %s: %w", i+1, digest, err)
 }
 
+// node is a file of the image while layers are put one over the other. Its
+// entry has the path.
+type node struct {
+	entry    tree.Entry
+	layer    int   // that made it last
+	parent   *node // nil at the root
+	children map[string]*node
+}
+
+func (n *node) isDir() bool { return n.entry.IsDir() }
+
+// flattener unpacks layers as a container runtime does, into memory.
+type flattener struct {
+	store   *cas.Store
+	root    *node
+	at      int // number of the layer that is read, from 1
+	entries int
+	names   int64
+	left    int64 // bytes that tar streams may still have
+}
+
+func newFlattener(store *cas.Store) *flattener {
+	return &flattener{store: store, root: &node{entry: tree.Dir("", 0o755, tree.Origin{})}, left: maxBytes}
+}
+
+// layer unpacks one layer over those before.
 func (f *flattener) layer(ctx context.Context, l v1.Layer) error {
-	r, err := l.Uncompressed()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	var added []tree.Entry
-	byPath := make(map[string]int) // index in added
-	var gone, emptied []string
-	tr := tar.NewReader(r)
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if f.entries++; f.entries > maxEntries {
-			return fmt.Errorf("more than %d entries", maxEntries)
-		}
-		name := path.Clean(strings.TrimPrefix(h.Name, "./"))
-		if name == "." {
-			continue
-		}
-		if !fs.ValidPath(name) {
-			return fmt.Errorf("invalid path %q", h.Name)
-		}
-		dir, base := path.Split(name)
-		switch {
-		case base == opaque:
-			emptied = append(emptied, path.Clean(dir))
-			continue
-		case strings.HasPrefix(base, whiteout):
-			gone = append(gone, path.Join(dir, strings.TrimPrefix(base, whiteout)))
-			continue
-		}
-		e, err := f.entry(name, h, tr)
-		if err != nil {
-			return fmt.Errorf("%s: %w", h.Name, err)
-		}
-		if e.IsRegular() && h.Typeflag == tar.TypeLink {
-			if e, err = f.hardLink(e, added, byPath); err != nil {
+	f.at++
+	return readLayer(ctx, l, func(r io.Reader) error {
+		bounded := &io.LimitedReader{R: r, N: f.left}
+		tr := tar.NewReader(bounded)
+		for {
+			h, err := tr.Next()
+			if errors.Is(err, io.EOF) && bounded.N > 0 {
+				break
+			}
+			if err == nil {
+				if err = f.unpack(h, tr); err != nil {
+					err = fmt.Errorf("%s: %w", clip(h.Name), err)
+				}
+			}
+			if bounded.N <= 0 {
+				return fmt.Errorf("more than %d bytes", int64(maxBytes))
+			}
+			if err != nil {
 				return err
 			}
 		}
-		if i, ok := byPath[name]; ok {
-			added[i] = e
-			continue
+		// What follows the archive counts, and is part of its digest.
+		if _, err := io.Copy(io.Discard, bounded); err != nil {
+			return err
 		}
-		byPath[name] = len(added)
-		added = append(added, e)
-	}
-	return f.apply(added, gone, emptied)
+		if f.left = bounded.N; f.left <= 0 {
+			return fmt.Errorf("more than %d bytes", int64(maxBytes))
+		}
+		return nil
+	})
 }
 
-// apply puts a layer on what is below.
-func (f *flattener) apply(added []tree.Entry, gone, emptied []string) error {
-	over, err := tree.New(added...)
+// clip shortens a name for an error.
+func clip(name string) string {
+	if len(name) > 200 {
+		name = name[:200] + "…"
+	}
+	return fmt.Sprintf("%q", name)
+}
+
+// unpack puts one member of an archive in its place.
+func (f *flattener) unpack(h *tar.Header, r io.Reader) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	name, err := memberPath(h.Name)
 	if err != nil {
 		return err
 	}
-	below := f.sum.Filter(func(e tree.Entry) bool {
-		for _, g := range gone {
-			if e.Path == g || strings.HasPrefix(e.Path, g+"/") {
-				return false
-			}
+	if name == "." {
+		if h.Typeflag != tar.TypeDir {
+			return errors.New("the root is no directory")
 		}
-		for _, d := range emptied {
-			if d == "." || strings.HasPrefix(e.Path, d+"/") {
-				return false
-			}
+		return nil
+	}
+	dir, base := path.Split(name)
+	if strings.HasPrefix(base, whiteout) {
+		return f.hide(dir, base)
+	}
+	parent, err := f.directory(dir)
+	if err != nil {
+		return err
+	}
+	e, err := f.entry(h, r)
+	if err != nil {
+		return err
+	}
+	if h.Typeflag == tar.TypeLink {
+		target, ok := f.lookup(e.Link)
+		if !ok || !target.entry.IsRegular() {
+			return fmt.Errorf("links to %s, which is no file before it", clip(h.Linkname))
 		}
-		// A file in place of a directory, or the other way round, takes all with it.
-		for p := e.Path; p != "."; p = path.Dir(p) {
-			if o, ok := over.Lookup(p); ok && !o.IsDir() && p != e.Path {
-				return false
-			}
+		e = target.entry
+		if e.Link == "" {
+			e.Link = e.Path
 		}
-		o, ok := over.Lookup(e.Path)
-		return !ok || o.IsDir() == e.IsDir()
-	})
-	f.sum, err = tree.Overlay(below, over)
+	}
+	_, err = f.put(parent, base, e)
 	return err
 }
 
-func (f *flattener) entry(name string, h *tar.Header, r io.Reader) (tree.Entry, error) {
-	e := tree.Entry{
-		Path: name, Mode: h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky),
-		UID: h.Uid, GID: h.Gid, From: tree.Origin{Kind: tree.BaseFile, Name: "image"},
+// put puts an entry into a directory, in place of what is there; of a
+// directory over a directory only the entry is new.
+func (f *flattener) put(dir *node, name string, e tree.Entry) (*node, error) {
+	e.Path = path.Join(dir.entry.Path, name)
+	if err := f.charge(len(e.Path) + len(e.Link)); err != nil {
+		return nil, err
 	}
-	if h.Uid < 0 || h.Gid < 0 {
-		return e, errors.New("negative owner")
+	if len(e.Path) > maxPath { // links lead further than the names of members are long
+		return nil, fmt.Errorf("a path of more than %d bytes", maxPath)
+	}
+	if old := dir.children[name]; old != nil && old.isDir() && e.IsDir() {
+		old.entry, old.layer = e, f.at
+		return old, nil
+	}
+	if dir.children == nil {
+		dir.children = make(map[string]*node)
+	}
+	n := &node{entry: e, layer: f.at, parent: dir}
+	dir.children[name] = n
+	return n, nil
+}
+
+// charge counts what an entry takes in memory.
+func (f *flattener) charge(bytes int) error {
+	f.entries++
+	f.names += int64(bytes)
+	switch {
+	case f.entries > maxEntries:
+		return fmt.Errorf("more than %d entries", maxEntries)
+	case f.names > maxNames:
+		return fmt.Errorf("names and attributes of more than %d bytes", maxNames)
+	}
+	return nil
+}
+
+// memberPath is the path of a member below the root. A path that leads out of
+// the root, or would with other rules of reading it, is an error.
+func memberPath(name string) (string, error) {
+	clean := path.Clean(strings.TrimSuffix(name, "/"))
+	if name == "/" || name == "./" {
+		return ".", nil
+	}
+	if !fs.ValidPath(clean) || strings.ContainsRune(clean, 0) {
+		return "", errors.New("its path leads out of the image")
+	}
+	if len(name) > maxPath {
+		return "", fmt.Errorf("a path of more than %d bytes", maxPath)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == ".." {
+			return "", errors.New("its path leads up")
+		}
+	}
+	return clean, nil
+}
+
+// hide applies a whiteout: it takes away what layers below have.
+func (f *flattener) hide(dir, base string) error {
+	parent, ok := f.lookup(path.Clean(dir))
+	switch {
+	case !ok || !parent.isDir(): // nothing to hide
+		return nil
+	case base == opaque:
+		f.clear(parent)
+		return nil
+	}
+	name := strings.TrimPrefix(base, whiteout)
+	if !fs.ValidPath(name) || name == "." {
+		return errors.New("a whiteout of no name")
+	}
+	n := parent.children[name]
+	switch {
+	case n == nil || n.layer == f.at && !n.isDir():
+		return nil
+	case n.layer == f.at: // the layer's own directory hides what was there
+		f.clear(n)
+		return nil
+	}
+	f.clear(n)
+	if len(n.children) == 0 {
+		delete(parent.children, name)
+	}
+	return nil
+}
+
+// clear removes what layers below have in n, at any depth.
+func (f *flattener) clear(n *node) {
+	for name, c := range n.children {
+		f.clear(c)
+		if c.layer != f.at && len(c.children) == 0 {
+			delete(n.children, name)
+		}
+	}
+}
+
+// maxHops is how many links are followed, as Linux has it: path_resolution(7).
+const maxHops = 40
+
+// directory gives the directory of that name, in which a member is to be put.
+// Links are followed; what is missing is made.
+func (f *flattener) directory(name string) (*node, error) {
+	n, err := f.walk(name, true)
+	if err == nil && !n.isDir() {
+		err = errors.New("is below what is no directory")
+	}
+	return n, err
+}
+
+// lookup finds a file. Links in its directories are followed, it itself is
+// what it is.
+func (f *flattener) lookup(name string) (*node, bool) {
+	dir, base := path.Split(name)
+	n, err := f.walk(dir, false)
+	if err != nil || n == nil || base == "." {
+		return n, n != nil
+	}
+	c, ok := n.children[base]
+	return c, ok
+}
+
+// walk goes from the root along name, through links. What is missing is made,
+// or nil is given.
+func (f *flattener) walk(name string, mkdir bool) (*node, error) {
+	rest := strings.Split(name, "/")
+	n, hops := f.root, 0
+	for len(rest) > 0 {
+		part := rest[0]
+		rest = rest[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			if n.parent != nil {
+				n = n.parent
+			}
+			continue
+		}
+		if !n.isDir() {
+			return nil, errors.New("is below what is no directory")
+		}
+		next := n.children[part]
+		switch {
+		case next == nil && !mkdir:
+			return nil, nil //nolint:nilnil // nothing is there, which is no error
+		case next == nil:
+			var err error
+			if n, err = f.put(n, part, tree.Dir(part, 0o755, tree.Origin{})); err != nil {
+				return nil, err
+			}
+		case next.entry.IsSymlink():
+			if hops++; hops > maxHops {
+				return nil, errors.New("too many links in its path")
+			}
+			if path.IsAbs(next.entry.Link) {
+				n = f.root
+			}
+			rest = append(strings.Split(next.entry.Link, "/"), rest...)
+		default:
+			n = next
+		}
+	}
+	return n, nil
+}
+
+// entry makes an entry of a member, still without its path; of a hard link
+// there is the target alone.
+func (f *flattener) entry(h *tar.Header, r io.Reader) (tree.Entry, error) {
+	e := tree.Entry{
+		Mode: h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky),
+		UID:  h.Uid, GID: h.Gid, From: tree.Origin{Kind: tree.BaseFile, Name: "image"},
+	}
+	if h.Uid < 0 || h.Gid < 0 || h.Uid > maxOwner || h.Gid > maxOwner {
+		return e, fmt.Errorf("owner %d:%d", h.Uid, h.Gid)
 	}
 	for k, v := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") { // any number of terabytes in a few bytes
+			return e, errors.New("a sparse file")
+		}
 		if a, ok := strings.CutPrefix(k, xattrPrefix); ok {
 			if e.Xattrs == nil {
 				e.Xattrs = make(map[string]string)
 			}
 			e.Xattrs[a] = v
+			f.names += int64(len(a) + len(v))
 		}
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		e.Mode |= fs.ModeDir
 	case tar.TypeSymlink:
+		if h.Linkname == "" || len(h.Linkname) > maxPath || strings.ContainsRune(h.Linkname, 0) {
+			return e, errors.New("a link to nothing that can be")
+		}
 		e.Mode, e.Link = fs.ModeSymlink|0o777, h.Linkname
 	case tar.TypeLink:
-		e.Link = path.Clean(strings.TrimPrefix(h.Linkname, "/"))
-	case tar.TypeReg:
-		if f.bytes += h.Size; f.bytes > maxBytes {
-			return e, fmt.Errorf("more than %d bytes", int64(maxBytes))
+		target, err := memberPath(strings.TrimPrefix(h.Linkname, "/"))
+		if err != nil {
+			return e, fmt.Errorf("link to %s: %w", clip(h.Linkname), err)
 		}
+		e.Link = target
+	case tar.TypeReg:
 		blob, err := f.store.Put(r)
 		if err != nil {
 			return e, err
 		}
-		kept := f.store.Entry(name, e.Mode, blob, e.From)
+		kept := f.store.Entry("", e.Mode, blob, e.From)
 		e.Size, e.Sum, e.Open = kept.Size, kept.Sum, kept.Open
 	default:
 		return e, fmt.Errorf("type %q is neither file, directory nor link", h.Typeflag)
@@ -204,20 +414,21 @@ func (f *flattener) entry(name string, h *tar.Header, r io.Reader) (tree.Entry, 
 	return e, nil
 }
 
-// hardLink fills in what a hard link has of its target, which comes before it
-// in the same layer or is below.
-func (f *flattener) hardLink(e tree.Entry, added []tree.Entry, byPath map[string]int) (tree.Entry, error) {
-	target, ok := f.sum.Lookup(e.Link)
-	if i, here := byPath[e.Link]; here {
-		target, ok = added[i], true
+// tree gives what is there after all layers.
+func (f *flattener) tree() (*tree.Tree, error) {
+	var entries []tree.Entry
+	var walk func(n *node)
+	walk = func(n *node) {
+		for _, c := range n.children {
+			entries = append(entries, c.entry)
+			walk(c)
+		}
 	}
-	if !ok || !target.IsRegular() {
-		return e, fmt.Errorf("%s links to %q, which is no file before it", e.Path, e.Link)
+	walk(f.root)
+	t, err := tree.New(entries...)
+	if err != nil {
+		return nil, err
 	}
-	if target.Link != "" {
-		e.Link = target.Link
-	}
-	e.Mode, e.UID, e.GID, e.Xattrs = target.Mode, target.UID, target.GID, target.Xattrs
-	e.Size, e.Sum, e.Open = target.Size, target.Sum, target.Open
-	return e, nil
+	// A later layer may have taken the first name of a hard-linked file.
+	return t.Filter(func(tree.Entry) bool { return true }), nil
 }

@@ -19,7 +19,9 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,6 +35,7 @@ import (
 )
 
 // layerVersion enters the key of every layer; raise it when its bytes change.
+// The version of Go enters too: compress/gzip is part of it.
 const layerVersion = 1
 
 // Compression is how a layer is packed. The zero value is gzip, which every
@@ -53,10 +56,15 @@ type LayerSpec struct {
 
 // Split parts a tree into layers by what of says, in the order of names.
 // Directories are in every layer that has something below them. A layer that
-// is empty is left out. A hard link across layers becomes a file.
+// is empty is left out. A hard link across layers becomes a file. An entry of
+// none of the names would be missing in the image: that is a defect of the
+// caller and a panic.
 func Split(t *tree.Tree, of func(tree.Entry) string, names ...string) []LayerSpec {
 	filled := make(map[string]bool) // directories with something below
 	for e := range t.All() {
+		if name := of(e); !slices.Contains(names, name) {
+			panic(fmt.Sprintf("oci: %s is to be in layer %q, which there is not", e.Path, name))
+		}
 		if !e.IsDir() {
 			for d := path.Dir(e.Path); d != "." && !filled[d]; d = path.Dir(d) {
 				filled[d] = true
@@ -84,16 +92,18 @@ type packed struct {
 
 // pack writes a layer into the cache, unless it is there.
 func pack(ctx context.Context, store *cas.Store, spec LayerSpec, m Meta) (packed, error) {
-	key := cas.Key(layerVersion, spec.Tree.Digest(), m.Epoch.Unix(), m.Compression)
+	key := cas.Key(layerVersion, runtime.Version(), spec.Tree.Digest(), m.Epoch.Unix(), m.Compression)
 	var p packed
 	if store.Lookup("layer", key, &p) && store.Has(cas.Blob{Sum: p.Sum, Size: p.Size}) {
 		return p, nil
 	}
 	r, w := io.Pipe()
 	diff := sha256.New()
-	go func() { w.CloseWithError(write(ctx, w, diff, spec.Tree, m)) }()
+	var writer sync.WaitGroup
+	writer.Go(func() { w.CloseWithError(write(ctx, w, diff, spec.Tree, m)) })
 	blob, err := store.Put(r)
 	r.CloseWithError(err) // frees the writer where Put gave up
+	writer.Wait()
 	if err != nil {
 		return packed{}, fmt.Errorf("writing layer %s: %w", spec.Name, err)
 	}

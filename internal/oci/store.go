@@ -2,6 +2,7 @@ package oci
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"exuvia/internal/fault"
@@ -30,39 +29,53 @@ import (
 type Store struct {
 	dir string
 	now func() time.Time
+	id  string // tells what this store put from what others did
 }
 
 // Annotations of the store's index.
 const (
 	annotationRef  = "org.opencontainers.image.ref.name"
-	annotationWhen = "exuvia.time" // RFC 3339: when the image was put or named
+	annotationWhen = "exuvia.time"   // RFC 3339: when the image was put or named
+	annotationBy   = "exuvia.put-by" // Store.id, of images without a name
 )
 
-// documents is the directory, beside the blobs, of what is kept with images.
+// documents is the directory, beside the blobs, of what is kept with images,
+// of the lock and of files that are being written.
 const documents = "exuvia"
 
-// grace is how long an image without a name stays, for whoever is making it.
+// unfinished begins the names of files that are being written.
+const unfinished = "tmp-"
+
+// grace is how long what belongs to no named image stays, for whoever is
+// making an image or reading one that was replaced.
 const grace = 24 * time.Hour
 
 // OpenStore makes the layout where it is missing.
 func OpenStore(dir string, now func() time.Time) (*Store, error) {
-	if err := os.MkdirAll(filepath.Join(dir, documents), 0o755); err != nil {
-		return nil, fmt.Errorf("making image store: %w", err)
+	s := &Store{dir: dir, now: now, id: rand.Text()}
+	if _, err := os.Stat(s.indexPath()); err == nil { // it comes last, so the rest is there
+		return s, nil
 	}
-	s := &Store{dir: dir, now: now}
+	for _, sub := range []string{documents, filepath.Join("blobs", "sha256")} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("making image store: %w", err)
+		}
+	}
 	unlock, err := s.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if _, err := os.Stat(filepath.Join(dir, "index.json")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(s.indexPath()); !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
-	if _, err := layout.Write(dir, empty.Index); err != nil {
-		return nil, fmt.Errorf("making image store: %w", err)
+	if err := s.write(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`)); err != nil {
+		return nil, err
 	}
-	return s, nil
+	return s, s.writeIndex(&v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}})
 }
+
+func (s *Store) indexPath() string { return filepath.Join(s.dir, "index.json") }
 
 // lock keeps other processes out until the function it gives is called.
 func (s *Store) lock() (func(), error) {
@@ -82,17 +95,26 @@ func (s *Store) lock() (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// index lists what index.json has.
+// index reads index.json.
 func (s *Store) index() (*v1.IndexManifest, error) {
-	idx, err := layout.ImageIndexFromPath(s.dir)
+	f, err := os.Open(s.indexPath())
 	if err != nil {
 		return nil, fmt.Errorf("reading image store: %w", err)
 	}
-	m, err := idx.IndexManifest()
+	defer f.Close()
+	m, err := v1.ParseIndexManifest(f)
 	if err != nil {
-		return nil, fmt.Errorf("reading image store: %w", err)
+		return nil, fault.Wrap(err, fault.Integrity, "move the directory away and build the images again", "reading %s", s.indexPath())
 	}
 	return m, nil
+}
+
+func (s *Store) writeIndex(m *v1.IndexManifest) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return s.write(s.indexPath(), data)
 }
 
 // update changes the index. The caller holds the lock.
@@ -101,92 +123,68 @@ func (s *Store) update(change func([]v1.Descriptor) []v1.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	m = m.DeepCopy()
 	m.Manifests = change(m.Manifests)
-	data, err := json.Marshal(m)
-	if err != nil {
-		return err
+	if m.Manifests == nil {
+		m.Manifests = []v1.Descriptor{} // null is no valid index
 	}
-	return s.replace(filepath.Join(s.dir, "index.json"), data)
+	return s.writeIndex(m)
 }
 
-// replace writes a file in one rename.
-func (s *Store) replace(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Join(s.dir, documents), "tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return fmt.Errorf("writing image store: %w", err)
-	}
-	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("writing image store: %w", err)
-	}
-	return os.Rename(f.Name(), name)
-}
-
-// Put writes img and gives it back as read from the disk. Only that one is
-// fit for checking: an image in memory can claim what its bytes do not say. It
-// has no name yet.
-func (s *Store) Put(img v1.Image) (v1.Image, error) {
-	unlock, err := s.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if err := layout.Path(s.dir).WriteImage(img); err != nil {
-		return nil, fmt.Errorf("writing image to %s: %w", s.dir, err)
-	}
-	d, err := img.Digest()
-	if err != nil {
-		return nil, fmt.Errorf("hashing image: %w", err)
-	}
-	if err := s.add(d, ""); err != nil {
-		return nil, err
-	}
-	return s.read(d)
-}
-
-// add puts a line into the index: an image with its name, or, unless it is
-// there already, without.
-func (s *Store) add(d v1.Hash, ref string) error {
-	manifest, err := layout.Path(s.dir).Bytes(d)
-	if err != nil {
-		return fmt.Errorf("looking for image: %w", err)
-	}
-	line := v1.Descriptor{
-		MediaType: types.OCIManifestSchema1, Size: int64(len(manifest)), Digest: d,
+// line is what the index says of an image with a name, or of one that this
+// store put.
+func (s *Store) line(d v1.Hash, size int64, ref string) v1.Descriptor {
+	l := v1.Descriptor{
+		MediaType: types.OCIManifestSchema1, Size: size, Digest: d,
 		Annotations: map[string]string{annotationWhen: s.now().UTC().Format(time.RFC3339Nano)},
 	}
 	if ref != "" {
-		line.Annotations[annotationRef] = ref
+		l.Annotations[annotationRef] = ref
+	} else {
+		l.Annotations[annotationBy] = s.id
 	}
-	return s.update(func(list []v1.Descriptor) []v1.Descriptor {
-		if ref == "" && slices.ContainsFunc(list, func(x v1.Descriptor) bool { return x.Digest == d }) {
-			return list
-		}
-		list = slices.DeleteFunc(list, func(x v1.Descriptor) bool {
-			return x.Annotations[annotationRef] == ref && (ref != "" || x.Digest == d) || ref != "" && nameless(x) && x.Digest == d
-		})
-		return append(list, line)
-	})
+	return l
 }
 
 func nameless(x v1.Descriptor) bool { return x.Annotations[annotationRef] == "" }
 
-// read opens an image by its digest.
-func (s *Store) read(d v1.Hash) (v1.Image, error) {
-	img, err := layout.Path(s.dir).Image(d)
+// mine reports whether x is an image without a name that this store put.
+func (s *Store) mine(x v1.Descriptor, d v1.Hash) bool {
+	return nameless(x) && x.Digest == d && x.Annotations[annotationBy] == s.id
+}
+
+// Put writes img and gives it back as read from the disk. Only that one is
+// fit for checking: an image in memory can claim what its bytes do not say. It
+// has no name yet, and stays until it is discarded, or for a day.
+func (s *Store) Put(img v1.Image) (v1.Image, error) {
+	d, err := img.Digest()
 	if err != nil {
-		return nil, fmt.Errorf("reading image %s: %w", d, err)
+		return nil, fmt.Errorf("hashing image: %w", err)
 	}
-	return img, nil
+	manifest, err := img.RawManifest()
+	if err != nil {
+		return nil, fmt.Errorf("writing image: %w", err)
+	}
+	unlock, err := s.lock() // against removal of blobs that are there already
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := s.writeBlobs(img); err != nil {
+		return nil, fmt.Errorf("writing image to %s: %w", s.dir, err)
+	}
+	back, err := readImage(s.dir, d)
+	if err != nil {
+		return nil, err
+	}
+	err = s.update(func(list []v1.Descriptor) []v1.Descriptor {
+		list = slices.DeleteFunc(list, func(x v1.Descriptor) bool { return s.mine(x, d) })
+		return append(list, s.line(d, int64(len(manifest)), ""))
+	})
+	return back, err
 }
 
 // Tag gives an image that was put its name. A name that another image had is
-// taken from it.
+// taken from it; that image goes if it has no other and is a day old.
 func (s *Store) Tag(ref, digest string) error {
 	d, err := v1.NewHash(digest)
 	if err != nil {
@@ -197,23 +195,74 @@ func (s *Store) Tag(ref, digest string) error {
 		return err
 	}
 	defer unlock()
-	return s.add(d, ref)
+	manifest, err := readDocument(s.dir, d)
+	if err != nil {
+		return fmt.Errorf("naming image %s: %w", d, err)
+	}
+	err = s.update(func(list []v1.Descriptor) []v1.Descriptor {
+		list = slices.DeleteFunc(list, func(x v1.Descriptor) bool { return x.Annotations[annotationRef] == ref || s.mine(x, d) })
+		return append(list, s.line(d, int64(len(manifest)), ref))
+	})
+	if err != nil {
+		return err
+	}
+	return s.collect(nil)
 }
 
-// Discard removes an image that was put and has got no name.
+// Discard removes an image that this store put, unless it has a name or
+// another process has put it too.
 func (s *Store) Discard(digest string) error {
+	d, err := v1.NewHash(digest)
+	if err != nil {
+		return err
+	}
 	unlock, err := s.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	err = s.update(func(list []v1.Descriptor) []v1.Descriptor {
-		return slices.DeleteFunc(list, func(x v1.Descriptor) bool { return nameless(x) && x.Digest.String() == digest })
-	})
+	return s.drop(d, func(x v1.Descriptor) bool { return s.mine(x, d) })
+}
+
+// Remove takes a name away, or by digest all names of an image, and then the
+// blobs that no image has any more.
+func (s *Store) Remove(ref string) error {
+	unlock, err := s.lock()
 	if err != nil {
 		return err
 	}
-	return s.collect()
+	defer unlock()
+	m, err := s.index()
+	if err != nil {
+		return err
+	}
+	x, named, err := find(m.Manifests, ref)
+	if err != nil {
+		return err
+	}
+	if named {
+		full := x.Annotations[annotationRef]
+		return s.drop(x.Digest, func(y v1.Descriptor) bool { return y.Annotations[annotationRef] == full })
+	}
+	// Lines without a name are of those who are making the same image now,
+	// unless there is nothing else: then somebody was killed.
+	named = slices.ContainsFunc(m.Manifests, func(y v1.Descriptor) bool { return y.Digest == x.Digest && !nameless(y) })
+	return s.drop(x.Digest, func(y v1.Descriptor) bool {
+		return y.Digest == x.Digest && (!nameless(y) || !named || s.mine(y, x.Digest))
+	})
+}
+
+// drop takes lines out of the index, and removes the image that had them if it
+// has no other. The caller holds the lock.
+func (s *Store) drop(d v1.Hash, gone func(v1.Descriptor) bool) error {
+	blobs, err := s.blobsOf(d)
+	if err != nil {
+		return fmt.Errorf("reading image %s: %w", d, err)
+	}
+	if err := s.update(func(list []v1.Descriptor) []v1.Descriptor { return slices.DeleteFunc(list, gone) }); err != nil {
+		return err
+	}
+	return s.collect(blobs)
 }
 
 // Info is an image in the store.
@@ -224,16 +273,22 @@ type Info struct {
 	Tagged    time.Time `json:"tagged"`    // when it got this name
 	Size      int64     `json:"size"`      // unpacked bytes, as in report.Build; 0 where the store does not know
 	Download  int64     `json:"download"`  // bytes of the compressed layers
+	Damaged   string    `json:"damaged,omitempty"`
 }
 
-// Get finds an image by name, digest or the beginning of a digest. One that is
-// not there is a fault of kind NotFound.
+// Get finds an image by name, digest or the beginning of a digest, of which
+// four digits are enough if only one image has them. One that is not there is
+// a fault of kind NotFound; one that is not whole, of kind Integrity.
 func (s *Store) Get(ref string) (v1.Image, error) {
 	d, err := s.find(ref)
 	if err != nil {
 		return nil, err
 	}
-	return s.read(d)
+	img, err := readImage(s.dir, d)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Integrity, "remove it with exuvia rm, and build it again", "image %s is damaged", ref)
+	}
+	return img, nil
 }
 
 // find gives the digest of an image as Get finds it.
@@ -242,29 +297,39 @@ func (s *Store) find(ref string) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
+	x, _, err := find(m.Manifests, ref)
+	return x.Digest, err
+}
+
+// find finds the line of an image, and says whether it is by its name. Images
+// without a name are found by their whole digest only.
+func find(list []v1.Descriptor, ref string) (v1.Descriptor, bool, error) {
 	if full, err := Normalise(ref); err == nil {
-		for _, x := range m.Manifests {
+		for _, x := range list {
 			if x.Annotations[annotationRef] == full {
-				return x.Digest, nil
+				return x, true, nil
 			}
 		}
 	}
 	prefix := strings.TrimPrefix(ref, "sha256:")
-	found := make(map[v1.Hash]bool)
-	for _, x := range m.Manifests {
-		if len(prefix) >= 4 && strings.HasPrefix(x.Digest.Hex, prefix) && (!nameless(x) || len(prefix) == len(x.Digest.Hex)) {
-			found[x.Digest] = true
+	var found []v1.Descriptor
+	for _, x := range list {
+		if len(prefix) >= 4 && strings.HasPrefix(x.Digest.Hex, prefix) && (!nameless(x) || prefix == x.Digest.Hex) &&
+			!slices.ContainsFunc(found, func(y v1.Descriptor) bool { return y.Digest == x.Digest }) {
+			found = append(found, x)
 		}
 	}
-	for d := range found {
-		if len(found) == 1 {
-			return d, nil
-		}
+	switch len(found) {
+	case 0:
+		return v1.Descriptor{}, false, fault.New(fault.NotFound, "exuvia images lists what there is", "no image is called %q", ref)
+	case 1:
+		return found[0], false, nil
 	}
-	return v1.Hash{}, fault.New(fault.NotFound, "exuvia images lists what there is", "no image is called %q", ref)
+	return v1.Descriptor{}, false, fault.New(fault.NotFound, "give more of it; exuvia images lists what there is", "%d images have a digest that begins with %q", len(found), prefix)
 }
 
-// List gives the named images, the one named last first.
+// List gives the named images, the one named last first. A damaged one is in
+// the list, so that it can be removed.
 func (s *Store) List() ([]Info, error) {
 	m, err := s.index()
 	if err != nil {
@@ -277,7 +342,7 @@ func (s *Store) List() ([]Info, error) {
 		}
 		i, err := s.info(x)
 		if err != nil {
-			return nil, err
+			i.Damaged = err.Error()
 		}
 		out = append(out, i)
 	}
@@ -289,7 +354,7 @@ func (s *Store) List() ([]Info, error) {
 
 func (s *Store) info(x v1.Descriptor) (Info, error) {
 	i := Info{Reference: x.Annotations[annotationRef], Digest: x.Digest.String(), Tagged: when(x)}
-	img, err := s.read(x.Digest)
+	img, err := readImage(s.dir, x.Digest)
 	if err != nil {
 		return i, err
 	}
@@ -306,7 +371,7 @@ func (s *Store) info(x v1.Descriptor) (Info, error) {
 	}
 	i.Created = f.Created.Time
 	var known struct{ Size int64 }
-	if data, err := s.Sidecar(i.Digest, "report.json"); err == nil && json.Unmarshal(data, &known) == nil {
+	if data, err := s.document(x.Digest, "report.json"); err == nil && json.Unmarshal(data, &known) == nil {
 		i.Size = known.Size
 	}
 	return i, nil
@@ -321,74 +386,25 @@ func when(x v1.Descriptor) time.Time {
 	return t
 }
 
-// Remove takes a name away, or by digest all names of an image, and then the
-// blobs that no image has any more.
-func (s *Store) Remove(ref string) error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	d, err := s.find(ref)
-	if err != nil {
-		return err
-	}
-	full, err := Normalise(ref)
-	if err != nil {
-		full = ref
-	}
-	err = s.update(func(list []v1.Descriptor) []v1.Descriptor {
-		named := slices.ContainsFunc(list, func(x v1.Descriptor) bool { return x.Annotations[annotationRef] == full })
-		return slices.DeleteFunc(list, func(x v1.Descriptor) bool {
-			if named {
-				return x.Annotations[annotationRef] == full
-			}
-			return x.Digest == d
-		})
-	})
-	if err != nil {
-		return err
-	}
-	return s.collect()
-}
-
-// collect removes images that were never named and are old, and then all that
-// no image has. The caller holds the lock.
-func (s *Store) collect() error {
-	old := func(x v1.Descriptor) bool { return nameless(x) && s.now().Sub(when(x)) > grace }
-	if err := s.update(func(list []v1.Descriptor) []v1.Descriptor { return slices.DeleteFunc(list, old) }); err != nil {
-		return err
-	}
-	p := layout.Path(s.dir)
-	unused, err := p.GarbageCollect()
-	if err != nil {
-		return fmt.Errorf("looking for unused blobs: %w", err)
-	}
-	for _, h := range unused {
-		if err := p.RemoveBlob(h); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing blob: %w", err)
-		}
-		if err := os.RemoveAll(filepath.Join(s.dir, documents, h.Hex)); err != nil {
-			return fmt.Errorf("removing what was kept with an image: %w", err)
-		}
-	}
-	return nil
-}
-
 // PutSidecar keeps a document with an image.
 func (s *Store) PutSidecar(digest, name string, data []byte) error {
 	d, err := v1.NewHash(digest)
 	if err != nil {
 		return err
 	}
-	if !fs.ValidPath(name) || strings.Contains(name, "/") {
+	if !fs.ValidPath(name) || strings.Contains(name, "/") || strings.HasPrefix(name, ".") {
 		return fmt.Errorf("invalid name of a document %q", name)
 	}
+	unlock, err := s.lock() // against removal of the directory
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	dir := filepath.Join(s.dir, documents, d.Hex)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return s.replace(filepath.Join(dir, name), data)
+	return s.write(filepath.Join(dir, name), data)
 }
 
 // Sidecar reads a document that was kept with an image. What is not there is a
@@ -398,9 +414,13 @@ func (s *Store) Sidecar(ref, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(filepath.Join(s.dir, documents, d.Hex, filepath.Base(name)))
+	data, err := s.document(d, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.NotFound, "build it again with exuvia build", "nothing is known of how %s was built", ref)
 	}
 	return data, err
+}
+
+func (s *Store) document(d v1.Hash, name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(s.dir, documents, d.Hex, filepath.Base(name)))
 }
