@@ -21,16 +21,23 @@ LIMIT = 4000  # bytes of a reason: less than a pipe always takes
 
 
 def relocate(loader, path):
-    """Lets the loader map and relocate path, as `ldd -r` does."""
+    """Lets the loader map and relocate path, as `ldd -r` does.
+
+    glibc's --list does not relocate; its variable for tracing does. musl knows
+    --list alone, and always relocates.
+    """
     said = "/tmp/loadcheck.%d" % os.getpid()
-    env = {"LD_BIND_NOW": "1", "LD_WARN": "1", "LC_ALL": "C"}
+    env, args = {"LC_ALL": "C"}, [loader, "--list", path]
+    if "musl" not in loader:
+        env.update(LD_TRACE_LOADED_OBJECTS="1", LD_BIND_NOW="1", LD_WARN="1")
+        args.remove("--list")
     pid = os.fork()
     if pid == 0:
         fd = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         try:
-            os.execve(loader, [loader, "--list", path], env)
+            os.execve(loader, args, env)
         finally:
             os._exit(127)
     status = os.waitpid(pid, 0)[1]

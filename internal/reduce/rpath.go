@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 
@@ -58,11 +58,7 @@ func runRPath(ctx context.Context, in Input) (Output, error) {
 func searchPath(c sharedlib.Cached, f *elffile.File) (dirs []string, force bool) {
 	dirs, force = slices.Clone(ownPath(f)), len(f.RunPath) == 0 && len(f.RPath) > 0
 	for _, d := range c.Dirs {
-		rel, err := filepath.Rel(filepath.Dir("/"+c.File.Path), "/"+d)
-		if err != nil {
-			rel = "/" + d
-		}
-		dirs = append(dirs, filepath.Clean("$ORIGIN/"+rel))
+		dirs = append(dirs, fromOrigin(path.Dir(c.File.Path), d))
 	}
 	return dirs, force
 }
@@ -85,6 +81,17 @@ func acceptPatched(old, patched []byte) (why string, useless bool) {
 		return "it has no other search path", false
 	}
 	return "", false
+}
+
+// fromOrigin writes the directory to as the loader finds it from a file in
+// from: "usr/bin", "usr/lib" → "$ORIGIN/../lib".
+func fromOrigin(from, to string) string {
+	a, b := strings.Split(from, "/"), strings.Split(to, "/")
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	parts := append([]string{"$ORIGIN"}, slices.Repeat([]string{".."}, len(a))...)
+	return strings.Join(append(parts, b...), "/")
 }
 
 // ownPath is the search path of a file's own that counts: see ld.so(8).
