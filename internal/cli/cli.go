@@ -112,7 +112,7 @@ no Python and no root.`,
 	f.BoolVar(&a.debug, "debug", false, "log every step to stderr")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
-		newBuild(a), newVerify(a), newRun(a), newWhy(a),
+		newBuild(a), newVerify(a), newMeasure(a), newRun(a), newWhy(a),
 		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newVersion(a),
 	)
 	for _, c := range root.Commands() {

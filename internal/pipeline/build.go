@@ -22,6 +22,7 @@ import (
 	"exuvia/internal/report"
 	"exuvia/internal/tree"
 	"exuvia/internal/variant"
+	"exuvia/internal/verify"
 )
 
 // build is one build on its way: each phase fills in what the next needs.
@@ -98,6 +99,29 @@ func (p *Pipeline) Verify(ctx context.Context, r Request, ref string) ([]report.
 		return err
 	}})...)
 	return checks, err
+}
+
+// Measure starts the unreduced app and an image of it in turn, n times each;
+// see [verify.Measure].
+func (p *Pipeline) Measure(ctx context.Context, r Request, ref string, n int) ([]verify.Series, error) {
+	b := p.newBuild(r)
+	img, err := p.Store.Get(ref)
+	if err != nil {
+		return nil, err
+	}
+	var out []verify.Series
+	err = b.phases(ctx, append(b.prepare(), phase{"install", "installing the app", b.installed}, phase{"measure", "measuring", func(ctx context.Context) error {
+		full, lean, err := b.subjects(ctx, img)
+		if err != nil {
+			return err
+		}
+		out, err = verify.Measure(ctx, verify.Trial{
+			Booter: b.Engine, Subjects: []verify.Subject{full, lean}, Starts: n, Probe: b.project.Settings.Probe,
+			ProjectFiles: b.project.Files, Clock: b.Clock, Progress: b.Progress,
+		})
+		return err
+	}})...)
+	return out, err
 }
 
 func (p *Pipeline) newBuild(r Request) *build {

@@ -99,18 +99,27 @@ func (b *build) verified(ctx context.Context) error {
 	return nil
 }
 
+// subjects are the unreduced app and an image of it, ready to boot.
+func (b *build) subjects(ctx context.Context, img v1.Image) (full, lean verify.Subject, err error) {
+	root, config, err := oci.Flatten(ctx, b.Cache, img)
+	if err != nil {
+		return full, lean, err
+	}
+	whole, err := install.WithPycache(ctx, b.Engine, b.full, b.runtime)
+	if err != nil {
+		return full, lean, err
+	}
+	return verify.Subject{Name: "the unreduced app", Tree: whole, Config: config}, verify.Subject{Name: "the image", Tree: root, Config: config}, nil
+}
+
 // compare checks an image against the unreduced app of this build.
 func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, error) {
-	lean, config, err := oci.Flatten(ctx, b.Cache, img)
+	full, lean, err := b.subjects(ctx, img)
 	if err != nil {
 		return nil, err
 	}
-	full, err := install.WithPycache(ctx, b.Engine, b.full, b.runtime)
-	if err != nil {
-		return nil, err
-	}
-	checks := verify.Static(lean, full, config)
-	libraries, err := loads(lean, full)
+	checks := verify.Static(lean.Tree, full.Tree, lean.Config)
+	libraries, err := loads(lean.Tree, full.Tree)
 	if err != nil {
 		return checks, err
 	}
@@ -125,8 +134,7 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 		entries[i] = verify.Entry{Name: b.project.Entries[i].Name, Args: argv}
 	}
 	more, err := verify.Run(ctx, verify.Input{
-		Full:    verify.Subject{Name: "the unreduced app", Tree: full, Config: config},
-		Lean:    verify.Subject{Name: "the image", Tree: lean, Config: config},
+		Full: full, Lean: lean,
 		Entries: entries, Probe: b.project.Settings.Probe, ProjectFiles: b.project.Files, Modules: b.modules,
 		Python: b.runtime.Exe, Booter: b.Engine, Log: b.Log, Progress: b.Progress,
 	})
