@@ -26,6 +26,10 @@ import (
 // ErrNotELF says that a file does not begin as an ELF file.
 var ErrNotELF = errors.New("not an ELF file")
 
+// ErrClass says that a file is an ELF file for a 32-bit or a big-endian
+// machine.
+var ErrClass = errors.New("not a 64-bit little-endian ELF file")
+
 // ErrDamaged says that headers contradict the file's size or each other.
 var ErrDamaged = errors.New("damaged ELF file")
 
@@ -83,8 +87,8 @@ type section struct {
 func IsELF(head []byte) bool { return bytes.HasPrefix(head, []byte(elf.ELFMAG)) }
 
 // Read reads the headers of a file of size bytes. A file of another kind is
-// [ErrNotELF], a broken one [ErrDamaged]; one for a 32-bit or a big-endian
-// machine is an error too.
+// [ErrNotELF], one that cannot be read here [ErrClass], a broken one
+// [ErrDamaged].
 func Read(r io.ReaderAt, size int64) (*File, error) {
 	var ident [elf.EI_NIDENT]byte
 	if size < int64(len(ident)) {
@@ -97,7 +101,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 		return nil, ErrNotELF
 	}
 	if elf.Class(ident[elf.EI_CLASS]) != elf.ELFCLASS64 || elf.Data(ident[elf.EI_DATA]) != elf.ELFDATA2LSB {
-		return nil, errors.New("not a 64-bit little-endian ELF file")
+		return nil, ErrClass
 	}
 	f := &File{r: r, size: size, dynamic: make(map[elf.DynTag]uint64)}
 	var h elf.Header64
@@ -119,6 +123,9 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	}
 	return f, nil
 }
+
+// Forget lets go of the reader. From then on the methods find nothing.
+func (f *File) Forget() { f.r, f.size, f.progs, f.sections, f.dynamic = nil, 0, nil, nil, nil }
 
 // inside checks that n bytes at off are in the file.
 func (f *File) inside(off, n uint64) error {

@@ -1,8 +1,12 @@
 package sharedlib
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
+	"maps"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,6 +30,9 @@ func Missing(t *tree.Tree) ([]string, error) {
 	}
 	var out []string
 	for _, o := range objects {
+		if o.damaged != nil {
+			out = append(out, fmt.Sprintf("%s cannot be loaded: %v", o.entry.Path, o.damaged))
+		}
 		if o.Interp != "" {
 			if _, ok := t.Resolve(o.Interp); !ok {
 				out = append(out, fmt.Sprintf("%s needs the loader %s", o.entry.Path, o.Interp))
@@ -45,17 +52,25 @@ func Missing(t *tree.Tree) ([]string, error) {
 	return out, nil
 }
 
-// objects reads all ELF files of t, by path.
+// objects reads all ELF files of t, by path, that its own loader could load.
 func objects(t *tree.Tree) (map[string]*object, error) {
 	out := make(map[string]*object)
 	var errs error
+	machine := elf.EM_NONE
 	for e := range t.All() {
 		o, err := open(e)
 		errs = errors.Join(errs, err)
-		if o != nil {
-			out[e.Path] = o
+		if o == nil {
+			continue
+		}
+		out[e.Path] = o
+		if o.Soname == libc && machine == elf.EM_NONE {
+			machine = o.Machine
 		}
 	}
+	maps.DeleteFunc(out, func(_ string, o *object) bool {
+		return machine != elf.EM_NONE && o.damaged == nil && o.Machine != machine
+	})
 	return out, errs
 }
 
@@ -65,23 +80,19 @@ func lacking(lib, o *object, name string) []string {
 	if lib == nil {
 		return nil
 	}
-	i := slices.IndexFunc(o.Needs, func(n elffile.Need) bool { return n.Library == name })
-	if i < 0 {
-		return nil
-	}
-	var out []string
-	for _, v := range o.Needs[i].Versions {
-		if !slices.Contains(lib.Versions, v) {
-			out = append(out, v)
-		}
-	}
-	return out
+	return o.Lacks(name, lib.File)
 }
+
+// glibc are the libraries of one build of the C library. They share what no
+// symbol version tells, so they come from one side, all of them.
+var glibc = regexp.MustCompile(`^(ld-linux[\w.-]*|lib(c|m|mvec|dl|rt|pthread|util|resolv|anl|BrokenLocale|thread_db|nss_\w+|nsl))\.so\.\d+$`)
 
 // Subtract drops from t the libraries that the base has: the loader would
 // find one with the same soname there, and it defines all symbol versions
-// that the files of t need of it. It says which were dropped. Both are put
-// together later, so a file at the same path is kept only by one of them.
+// that the files of t need of it. Libraries that only a search path of their
+// own leads to are private to a wheel and stay. It says which were dropped.
+// Both are put together later, so a file at the same path is kept only by one
+// of them.
 func Subtract(t, base *tree.Tree) (*tree.Tree, []string, error) {
 	ours, err := objects(t)
 	if err != nil {
@@ -91,21 +102,14 @@ func Subtract(t, base *tree.Tree) (*tree.Tree, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := search{t: base}
 	drop := make(map[string]bool)
+	whole := true // the base has all of the C library that t has
 	for p, o := range ours {
-		if o.Soname == "" {
-			continue
-		}
-		e, _, ok := s.find(o, o.Soname)
-		if !ok {
-			continue
-		}
-		enough := true
-		for _, user := range ours {
-			enough = enough && len(lacking(theirs[e.Path], user, o.Soname)) == 0
-		}
-		drop[p] = enough
+		drop[p] = replaceable(t, base, ours, theirs, o)
+		whole = whole && (drop[p] || !glibc.MatchString(o.Soname))
+	}
+	for p, o := range ours {
+		drop[p] = drop[p] && (whole || !glibc.MatchString(o.Soname))
 	}
 	var dropped []string
 	left := t.Filter(func(e tree.Entry) bool {
@@ -120,4 +124,29 @@ func Subtract(t, base *tree.Tree) (*tree.Tree, []string, error) {
 		return !drop[p]
 	})
 	return left, dropped, nil
+}
+
+// replaceable reports whether a library of the base does for all that need o.
+func replaceable(t, base *tree.Tree, ours, theirs map[string]*object, o *object) bool {
+	if o.Soname == "" {
+		return false
+	}
+	anyone := &object{File: &elffile.File{Machine: o.Machine}}
+	if e, _, ok := (search{t: t}).find(anyone, o.Soname); !ok || e.Path != o.entry.Path {
+		return false
+	}
+	e, _, ok := (search{t: base}).find(anyone, o.Soname)
+	lib := theirs[e.Path]
+	if !ok || lib == nil || lib.Machine != o.Machine || lib.Soname != o.Soname {
+		return false
+	}
+	for _, user := range ours {
+		if len(lacking(lib, user, o.Soname)) > 0 {
+			return false
+		}
+		if _, ok := base.Resolve(user.Interp); !ok && user.Interp != "" && path.Base(user.Interp) == o.Soname {
+			return false // the kernel would not find this loader
+		}
+	}
+	return true
 }

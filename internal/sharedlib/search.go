@@ -7,7 +7,10 @@ package sharedlib
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -17,41 +20,113 @@ import (
 	"exuvia/internal/tree"
 )
 
-// maxFile bounds an ELF file. The largest in wheels have some 2 GB; they are
-// read whole.
+// maxFile bounds an ELF file, in bytes. The largest in wheels have some 2 GB.
 const maxFile = 4 << 30
+
+// inMemory is how large a file may be to be read in memory; larger ones go to
+// a temporary file.
+const inMemory = 64 << 20
 
 // object is an ELF file of a tree.
 type object struct {
 	entry tree.Entry
 	*elffile.File
+	inherited []string // directories of the DT_RPATHs of those that load it
+	damaged   error    // why no loader takes it; the rest is empty then
 }
+
+// libc is the soname of the GNU C library.
+const libc = "libc.so.6"
 
 // library matches the names that shared libraries have.
 var library = regexp.MustCompile(`\.so(\.[0-9A-Za-z_.-]+)?$`)
 
 // open reads e if it is an ELF file that a loader loads. It is nil for others.
-// A damaged file is an error.
+// Its strings and symbols are not there, see read.
 func open(e tree.Entry) (*object, error) {
-	if !e.IsRegular() || !library.MatchString(e.Path) && e.Mode&0o111 == 0 {
-		return nil, nil //nolint:nilnil // most files are none
+	var found *object
+	err := read(e, func(o *object) error {
+		o.Forget()
+		found = o
+		return nil
+	})
+	return found, err
+}
+
+// read lets use look at e, if it is an ELF file that a loader loads.
+func read(e tree.Entry, use func(*object) error) error {
+	if !e.IsRegular() || e.Open == nil || e.Size < 64 || !library.MatchString(e.Path) && e.Mode&0o111 == 0 {
+		return nil
 	}
-	data, err := e.ReadAll(maxFile)
+	if e.Size > maxFile {
+		return fmt.Errorf("reading %s: %d bytes are more than the limit of %d", e.Path, e.Size, int64(maxFile))
+	}
+	r, err := e.Open()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !elffile.IsELF(data) {
-		return nil, nil //nolint:nilnil // a script, or a linker script under a library's name
+	defer r.Close()
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(r, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading %s: %w", e.Path, err)
 	}
-	f, err := elffile.Read(bytes.NewReader(data), int64(len(data)))
+	if !elffile.IsELF(head) {
+		return nil // a script, or a linker script under a library's name
+	}
+	at, done, err := spool(io.MultiReader(bytes.NewReader(head), r), e.Size)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e.Path, err)
+		return fmt.Errorf("reading %s: %w", e.Path, err)
+	}
+	defer done()
+	f, err := elffile.Read(at, e.Size)
+	switch {
+	case errors.Is(err, elffile.ErrClass):
+		return nil // for another machine, as wheels bring some
+	case errors.Is(err, elffile.ErrDamaged):
+		return use(&object{entry: e, File: &elffile.File{}, damaged: err})
+	case err != nil:
+		return fmt.Errorf("reading %s: %w", e.Path, err)
 	}
 	if f.Type != elf.ET_DYN && f.Type != elf.ET_EXEC {
-		return nil, nil //nolint:nilnil // an object file or a core: nothing loads it
+		return nil // an object file or a core: nothing loads it
 	}
-	return &object{e, f}, nil
+	return use(&object{entry: e, File: f})
 }
+
+// spool reads r, of size bytes, to its end and makes it readable at any place
+// until done is called.
+func spool(r io.Reader, size int64) (at io.ReaderAt, done func(), err error) {
+	r = io.LimitReader(r, size+1)
+	if size <= inMemory {
+		data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+		if _, err := data.ReadFrom(r); err != nil {
+			return nil, nil, err
+		}
+		if int64(data.Len()) != size {
+			return nil, nil, errSize
+		}
+		return bytes.NewReader(data.Bytes()), func() {}, nil
+	}
+	f, err := os.CreateTemp("", "exuvia-elf-*")
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() { f.Close() }
+	err = os.Remove(f.Name())
+	if n, copied := io.Copy(f, r); err == nil {
+		if err = copied; err == nil && n != size {
+			err = errSize
+		}
+	}
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return f, done, nil
+}
+
+// errSize says that a tree is wrong about a file.
+var errSize = errors.New("the file has another size than its entry says")
 
 // triplets are Debian's multiarch names (wiki.debian.org/Multiarch/Tuples).
 var triplets = map[elf.Machine]string{elf.EM_X86_64: "x86_64-linux-gnu", elf.EM_AARCH64: "aarch64-linux-gnu"}
@@ -91,15 +166,25 @@ func (s search) find(from *object, name string) (e tree.Entry, at string, ok boo
 // dirs lists where the loader looks for what from needs, in its order.
 // LD_LIBRARY_PATH is not set in any image of ours.
 func (s search) dirs(from *object) []string {
-	own := from.RunPath
-	if len(own) == 0 {
-		own = from.RPath
+	return slices.Concat(from.own(), s.extra, builtin(from.Machine))
+}
+
+// own are the directories that from itself names, and those whose DT_RPATH it
+// is under: that of whoever loads a library counts for it too, unless it has a
+// DT_RUNPATH.
+func (o *object) own() []string {
+	names := o.RunPath
+	if len(names) == 0 {
+		names = o.RPath
 	}
 	var dirs []string
-	for _, d := range own {
-		dirs = append(dirs, expand(d, from.entry.Path))
+	for _, d := range names {
+		dirs = append(dirs, expand(d, o.entry.Path))
 	}
-	return slices.Concat(dirs, s.extra, builtin(from.Machine))
+	if len(o.RunPath) == 0 {
+		dirs = append(dirs, o.inherited...)
+	}
+	return dirs
 }
 
 // expand puts in what the loader puts into paths, and makes them the tree's.

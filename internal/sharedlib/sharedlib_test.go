@@ -1,6 +1,11 @@
 package sharedlib
 
 import (
+	"debug/elf"
+	"errors"
+	"io"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,26 +104,172 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// A base with an older library of the same name does not do.
+// A base with an older C library does not do, nor one with a part of it; what
+// a wheel brings for itself stays whatever the base has.
 func TestSubtract(t *testing.T) {
-	ours := system(t, elfAt(lib+"libz.so.1", elfgen.Library{Soname: "libz.so.1"}, tree.Origin{}))
-	base := func(version string) *tree.Tree {
-		tr, err := tree.New(elfAt(lib+"libc.so.6", elfgen.Library{Soname: "libc.so.6", Defines: []string{version}}, tree.Origin{}))
+	ours := system(t,
+		elfAt(lib+"libz.so.1.2.13", elfgen.Library{Soname: "libz.so.1"}, tree.Origin{}), tree.Symlink(lib+"libz.so.1", "libz.so.1.2.13", tree.Origin{}),
+		elfAt(lib+"libown.so.1", elfgen.Library{Soname: "libown.so.1"}, tree.Origin{}),
+		elfAt("site/numpy.libs/libwheel.so.1", elfgen.Library{Soname: "libwheel.so.1"}, numpy),
+	)
+	part := func(soname string, versions ...string) tree.Entry {
+		return elfAt(lib+soname, elfgen.Library{Soname: soname, Defines: versions}, tree.Origin{})
+	}
+	loader := tree.Symlink("lib64/ld-linux-x86-64.so.2", "../"+lib+"ld-linux-x86-64.so.2", tree.Origin{})
+	for _, tt := range []struct {
+		name string
+		base []tree.Entry
+		want []string
+	}{
+		{"the same", []tree.Entry{part("libc.so.6", "GLIBC_2.34"), part("ld-linux-x86-64.so.2"), loader}, []string{
+			"usr/lib64/ld-linux-x86-64.so.2", lib + "ld-linux-x86-64.so.2", lib + "libc.so.6",
+		}},
+		{"an older one", []tree.Entry{part("libc.so.6", "GLIBC_2.28"), part("ld-linux-x86-64.so.2"), loader}, nil},
+		{"without its loader", []tree.Entry{part("libc.so.6", "GLIBC_2.34")}, nil},
+		{"with its loader elsewhere", []tree.Entry{part("libc.so.6", "GLIBC_2.34"), part("ld-linux-x86-64.so.2")}, nil},
+		{"another library", []tree.Entry{part("libz.so.1"), part("libwheel.so.1")}, []string{lib + "libz.so.1", lib + "libz.so.1.2.13"}},
+		{"another soname", []tree.Entry{elfAt(lib+"libown.so.1", elfgen.Library{Soname: "libown.so.2"}, tree.Origin{})}, nil},
+		{"another machine", []tree.Entry{elfAt(lib+"libown.so.1", elfgen.Library{Soname: "libown.so.1", Machine: elf.EM_AARCH64}, tree.Origin{})}, nil},
+	} {
+		base, err := tree.New(tt.base...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tr
-	}
-	for version, want := range map[string][]string{"GLIBC_2.34": {lib + "libc.so.6"}, "GLIBC_2.28": nil} {
-		left, dropped, err := Subtract(ours, base(version))
+		left, dropped, err := Subtract(ours, base)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, dropped); diff != "" {
-			t.Errorf("base with %s: dropped (-want +got):\n%s", version, diff)
+		slices.Sort(dropped)
+		slices.Sort(tt.want)
+		if diff := cmp.Diff(tt.want, dropped); diff != "" {
+			t.Errorf("%s: dropped (-want +got):\n%s", tt.name, diff)
 		}
-		if _, ok := left.Lookup(lib + "libz.so.1"); !ok {
-			t.Error("a library that the base lacks was dropped")
+		for _, p := range dropped {
+			if _, ok := left.Lookup(p); ok {
+				t.Errorf("%s: %s was dropped and is there", tt.name, p)
+			}
 		}
 	}
+}
+
+// Of what follows, a loader finds a part only after something else happened.
+func TestWalkFindsWhatLoadsByOtherWays(t *testing.T) {
+	other := tree.Origin{Kind: tree.Dist, Name: "other"}
+	wrong := elfgen.Library{Soname: "libwrong.so"}.Bytes()
+	wrong[4] = 1 // ELFCLASS32
+	broken := elfgen.Library{Soname: "libbroken.so", Needed: []string{"libz.so"}}.Bytes()
+	tr := system(t,
+		// DT_RPATH counts for the libraries of libraries, DT_RUNPATH does not.
+		elfAt("site/a.so", elfgen.Library{Needed: []string{"liba1.so"}, RPath: "$ORIGIN/deep"}, numpy),
+		elfAt("site/deep/liba1.so", elfgen.Library{Needed: []string{"liba2.so"}}, tree.Origin{}),
+		elfAt("site/deep/liba2.so", elfgen.Library{}, tree.Origin{}),
+		elfAt("site/b.so", elfgen.Library{Needed: []string{"libb1.so"}, RunPath: "$ORIGIN/run"}, numpy),
+		elfAt("site/run/libb1.so", elfgen.Library{Needed: []string{"libb2.so"}}, tree.Origin{}),
+		elfAt("site/run/libb2.so", elfgen.Library{}, tree.Origin{}),
+		// One wheel loads what another needs.
+		elfAt("site/c.so", elfgen.Library{Needed: []string{"libcuda.so.12"}}, numpy),
+		elfAt("site/nvidia/libcuda.so.12", elfgen.Library{}, other),
+		// A version that is not there.
+		elfAt("site/d.so", elfgen.Library{Needed: []string{"libc.so.6"}, Versions: map[string][]string{"libc.so.6": {"GLIBC_2.99", "GLIBC_2.34"}}}, numpy),
+		// Forms for newer processors.
+		elfAt(lib+"libfast.so.1", elfgen.Library{}, tree.Origin{}),
+		elfAt(lib+"glibc-hwcaps/x86-64-v3/libfast.so.1", elfgen.Library{}, tree.Origin{}),
+		elfAt("site/e.so", elfgen.Library{Needed: []string{"libfast.so.1"}}, numpy),
+		// Other machines, and what nothing can load.
+		elfAt("site/arm.so", elfgen.Library{Needed: []string{"libarm.so"}, Machine: elf.EM_AARCH64}, numpy),
+		tree.File("site/wrong.so", 0o755, wrong, numpy), tree.File("site/broken.so", 0o755, broken[:300], numpy),
+		// What functions load.
+		elfAt("site/xml.so", elfgen.Library{Imports: []string{"iconv_open"}}, numpy),
+		tree.File(lib+"gconv/EUC-JP.so", 0o644, nil, tree.Origin{}),
+		elfAt("site/tls.so", elfgen.Library{Exports: []string{"OSSL_PROVIDER_load"}, Soname: "libtls.so"}, numpy),
+		tree.File(lib+"ossl-modules/legacy.so", 0o644, nil, tree.Origin{}),
+		tree.File("app/main.py", 0o644, []byte("ctypes.util.find_library('m')"), tree.Origin{}),
+		tree.File("usr/sbin/ldconfig", 0o755, nil, tree.Origin{}), tree.Symlink("sbin", "usr/sbin", tree.Origin{}),
+		tree.File("etc/ld.so.cache", 0o644, nil, tree.Origin{}),
+	)
+	g := walk(t, tr, "site/a.so", "site/b.so", "site/c.so", "site/d.so", "site/e.so", "site/arm.so", "site/wrong.so", "site/broken.so", "site/xml.so", "site/tls.so", "app/main.py")
+	for p, want := range map[string]bool{
+		"site/deep/liba2.so": true, "site/run/libb1.so": true, "site/run/libb2.so": true, "site/nvidia/libcuda.so.12": true,
+		lib + "glibc-hwcaps/x86-64-v3/libfast.so.1": true, lib + "gconv/EUC-JP.so": true, lib + "ossl-modules/legacy.so": false,
+		"usr/sbin/ldconfig": true, "etc/ld.so.cache": true,
+	} {
+		if g.Has(p) != want {
+			t.Errorf("%s is kept: %v, want %v", p, g.Has(p), want)
+		}
+	}
+	for p, note := range map[string]string{"site/deep/liba2.so": "liba2.so", "site/run/libb2.so": "libb2.so, loaded before it"} {
+		chain := g.Why(p)
+		if len(chain) == 0 || chain[len(chain)-1].Note != note {
+			t.Errorf("%s is there because of %+v, want the note %q", p, chain, note)
+		}
+	}
+	var missing []string
+	for _, m := range g.Missing() {
+		missing = append(missing, m.From+" needs "+m.Missing)
+	}
+	if len(missing) != 2 || missing[0] != "site/d.so needs libc.so.6 with GLIBC_2.99" || !strings.HasPrefix(missing[1], "site/broken.so needs what its headers say: ") {
+		t.Errorf("missing: %q", missing)
+	}
+	lines, err := Missing(tr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "site/broken.so cannot be loaded: ") }) {
+		t.Errorf("%q does not name the broken file", lines)
+	}
+}
+
+func TestContractRoots(t *testing.T) {
+	nss := elfAt(lib+"libnss_files.so.2", elfgen.Library{}, tree.Origin{})
+	paths := func(tr *tree.Tree) []string {
+		var out []string
+		for _, r := range ContractRoots(tr) {
+			out = append(out, r.Path)
+		}
+		return out
+	}
+	files := []tree.Entry{
+		tree.File("etc/hosts", 0o644, nil, tree.Origin{}), tree.File("etc/shadow", 0o644, nil, tree.Origin{}),
+		tree.File("usr/share/zoneinfo/Europe/Berlin", 0o644, nil, tree.Origin{}), tree.File("usr/share/zoneinfo/right/Europe/Berlin", 0o644, nil, tree.Origin{}),
+		tree.File("usr/lib/locale/C.utf8/LC_CTYPE", 0o644, nil, tree.Origin{}),
+	}
+	want := []string{lib + "libgcc_s.so.1", "usr/lib/locale/C.utf8/LC_CTYPE", "etc/hosts", "usr/share/zoneinfo/Europe/Berlin"}
+	if diff := cmp.Diff(want, paths(system(t, append(files, nss)...))); diff != "" {
+		t.Errorf("glibc 2.34 (-want +got):\n%s", diff)
+	}
+	old, err := system(t, append(files, nss)...).With(elfAt(lib+"libc.so.6", elfgen.Library{Soname: "libc.so.6", Defines: []string{"GLIBC_2.31"}}, tree.Origin{Kind: tree.Deb, Name: "libc6"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(append([]string{lib + "libnss_files.so.2"}, want...), paths(old)); diff != "" {
+		t.Errorf("glibc 2.31 (-want +got):\n%s", diff)
+	}
+}
+
+// A library that is too large for memory is read all the same, and a tree that
+// is wrong about a size is found out.
+func TestSpool(t *testing.T) {
+	for _, size := range []int64{10, inMemory + 10} {
+		at, done, err := spool(io.LimitReader(zeros{}, size), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := []byte{1}
+		if n, err := at.ReadAt(last, size-1); n != 1 || last[0] != 0 {
+			t.Errorf("reading the last of %d bytes gives %d, %v", size, n, err)
+		}
+		done()
+		for _, wrong := range []int64{size - 1, size + 1} {
+			if _, _, err := spool(io.LimitReader(zeros{}, wrong), size); !errors.Is(err, errSize) {
+				t.Errorf("%d bytes in place of %d: %v", wrong, size, err)
+			}
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
