@@ -172,7 +172,9 @@ func TestCauseOf(t *testing.T) {
 func TestExceptions(t *testing.T) {
 	log := "INFO: up\n" + traceback + "\n  File \"a.py\", line 1\n    f()\n\nKeyError: <object at 0x7f00>\n\nDuring handling:\n" +
 		traceback + "\n  File \"a.py\", line 2\nValueError: x\n" + traceback + "\n  File\nValueError: x\n" + traceback
-	want := []string{"KeyError: <object at 0x…>", "ValueError: x"}
+	log += "\n  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\"\n  | ExceptionGroup: many (1 sub-exception)\n" +
+		"  +-+---------------- 1 ----------------\n    | " + traceback + "\n    |   File \"a.py\"\n    | OSError: y\n    +------\n"
+	want := []string{"KeyError: <object at 0x…>", "ValueError: x", "ExceptionGroup: many (1 sub-exception)", "OSError: y"}
 	if diff := cmp.Diff(want, exceptions(log)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

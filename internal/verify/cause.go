@@ -62,27 +62,36 @@ var address = regexp.MustCompile(`\b0x[0-9a-fA-F]+`)
 const traceback = "Traceback (most recent call last):"
 
 // exceptions lists the last lines of the tracebacks in a log, without
-// addresses, each once.
+// addresses, each once, at most a hundred.
 func exceptions(log string) []string {
+	const limit = 100
 	var out []string
-	for {
-		_, rest, ok := strings.Cut(log, traceback)
-		if !ok {
-			return out
+	inTrace := false
+	for l := range strings.Lines(log) {
+		if strings.Contains(l, traceback) {
+			inTrace = true
+			continue
 		}
-		log = rest
-		for l := range strings.Lines(rest) {
-			l = strings.TrimRight(l, "\r\n")
-			if l == "" || l[0] == ' ' || l[0] == '\t' {
-				continue
-			}
-			l = address.ReplaceAllString(l, "0x…")
-			if !slices.Contains(out, l) {
-				out = append(out, l)
-			}
-			break
+		l = strings.TrimRight(withoutGutter(l), "\r\n")
+		if !inTrace || l == "" || l[0] == ' ' || l[0] == '\t' {
+			continue
+		}
+		inTrace = false
+		l = address.ReplaceAllString(l, "0x…")
+		if len(out) < limit && !slices.Contains(out, l) {
+			out = append(out, l)
 		}
 	}
+	return out
+}
+
+// withoutGutter takes from a line what Python draws beside an exception group
+// (PEP 654): "    | ValueError: x" → "ValueError: x".
+func withoutGutter(l string) string {
+	if rest, ok := strings.CutPrefix(strings.TrimLeft(l, " "), "| "); ok {
+		return rest
+	}
+	return l
 }
 
 var warning = regexp.MustCompile(`^\S.*:\d+: \w*Warning: `)
@@ -99,12 +108,12 @@ func withoutSource(text []byte) []byte {
 	var out strings.Builder
 	inTrace, warned := false, false
 	for l := range strings.Lines(string(text)) {
-		indented := strings.HasPrefix(l, "  ")
+		indented := strings.HasPrefix(withoutGutter(l), "  ")
 		if indented && (inTrace || warned) {
 			warned = false
 			continue
 		}
-		inTrace = strings.HasPrefix(l, traceback)
+		inTrace = strings.Contains(l, traceback)
 		warned = warning.MatchString(l)
 		out.WriteString(l)
 	}

@@ -19,10 +19,13 @@ import (
 	"exuvia/internal/fault"
 )
 
-// What is read of an answer: 8 MiB of its body, 1 MiB of all before.
+// What is read: of an answer 8 MiB of its body and 1 MiB of all before, of all
+// bodies of one boot 64 MiB, and then a little of each.
 const (
-	maxBody = 8 << 20
-	maxHead = 1 << 20
+	maxBody   = 8 << 20
+	maxHead   = 1 << 20
+	maxBodies = 64 << 20
+	minBody   = 64 << 10
 )
 
 // ask is one HTTP request.
@@ -53,11 +56,12 @@ type client struct {
 	process *process
 	port    int
 	head    time.Duration // limit of the next answer's head: the first may take as long as a start
+	left    int           // bytes of bodies that may still be kept
 	limits  limits
 }
 
 func newClient(p *process, port int, l limits) *client {
-	return &client{process: p, port: port, head: max(l.start, l.head), limits: l}
+	return &client{process: p, port: port, head: max(l.start, l.head), left: maxBodies, limits: l}
 }
 
 // do asks. That there is no answer is an answer too; the error is for requests
@@ -115,9 +119,11 @@ func (c *client) exchange(ctx context.Context, req *http.Request, a *answer, hea
 	}
 	defer res.Body.Close()
 	headRead()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
-	a.read(res, body[:min(len(body), maxBody)])
-	if len(body) > maxBody {
+	limit := max(min(maxBody, c.left), minBody)
+	body, err := io.ReadAll(io.LimitReader(res.Body, int64(limit)+1))
+	c.left -= len(body)
+	a.read(res, body[:min(len(body), limit)])
+	if len(body) > limit {
 		a.open = true
 		a.seen += " of a longer body"
 		return nil

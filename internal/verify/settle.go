@@ -83,6 +83,7 @@ func (v *verifier) settle(ctx context.Context, q question) ([]verdict, error) {
 // unreduced app.
 func (v *verifier) judge(runs [][]answer, lean []answer) []verdict {
 	var out []verdict
+	var logs logReader
 	missed := 0
 	for _, a := range runs[0] {
 		b, ok := find(lean, a.name)
@@ -97,7 +98,12 @@ func (v *verifier) judge(runs [][]answer, lean []answer) []verdict {
 			}
 		}
 		left, varying := explain(a, b, others, v.Probe.Variable)
-		out = append(out, conclude(a, b, left, varying))
+		d := conclude(a, left, varying)
+		if !d.check.OK {
+			c, tail := logs.of(b, a)
+			d.explain(c, tail, failedItself(b))
+		}
+		out = append(out, d)
 	}
 	// Requests that were never made because the image did not start are no
 	// news beside that.
@@ -121,7 +127,7 @@ func find(all []answer, name string) (answer, bool) {
 const shown = 3
 
 // conclude makes the check of one answer.
-func conclude(full, lean answer, left []difference, varying []string) verdict {
+func conclude(full answer, left []difference, varying []string) verdict {
 	d := verdict{check: report.Check{Name: full.name, OK: len(left) == 0}, left: left}
 	var parts []string
 	if d.check.OK {
@@ -136,11 +142,6 @@ func conclude(full, lean answer, left []difference, varying []string) verdict {
 		if n := len(left) - shown; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d more fields differ", n))
 		}
-		if d.cause = causeOf(lean.log, full.log); d.cause.what != "" {
-			parts = append(parts, d.cause.what)
-		} else if tail := newLines(lean.log, full.log); tail != "" && failedItself(lean) {
-			parts = append(parts, "it says: "+tail)
-		}
 	}
 	d.check.Detail = strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
 	return d
@@ -149,6 +150,31 @@ func conclude(full, lean answer, left []difference, varying []string) verdict {
 // stuck reports whether the image did not get as far as the unreduced app, which
 // no variable field can explain.
 func stuck(d verdict) bool { return d.field() == "state" }
+
+// explain adds what the image's log says about the difference.
+func (d *verdict) explain(c cause, tail string, trouble bool) {
+	d.cause = c
+	switch {
+	case c.what != "":
+		d.check.Detail += "; " + c.what
+	case tail != "" && trouble:
+		d.check.Detail += "; it says: " + tail
+	}
+}
+
+// logReader reads a pair of logs once: all answers of a boot have the same.
+type logReader struct {
+	lean, full string
+	cause      cause
+	tail       string
+}
+
+func (r *logReader) of(lean, full answer) (cause, string) {
+	if r.lean != lean.log || r.full != full.log {
+		*r = logReader{lean.log, full.log, causeOf(lean.log, full.log), newLines(lean.log, full.log)}
+	}
+	return r.cause, r.tail
+}
 
 // failedItself reports whether an answer is that of an app in trouble, so that
 // what it logged is of interest.

@@ -128,6 +128,9 @@ func Run(ctx context.Context, in Input) ([]report.Check, error) {
 			}
 		}
 	}
+	if v.Python != "" && !v.hasPython() {
+		checks = append(checks, report.Check{Name: "contract", OK: true, Detail: "nothing to compare: the image has no interpreter of its own"})
+	}
 	if err == nil && len(failed) > 0 {
 		err = differs(failed)
 	}
@@ -182,6 +185,10 @@ func newVerifier(in Input) (*verifier, error) {
 	if len(in.Entries) == 0 {
 		return nil, fmt.Errorf("verifying %s: no entry points", in.Lean.Name)
 	}
+	if _, ok := in.Lean.Tree.Resolve(in.Python); in.Probe.Start == "import" && (in.Python == "" || !ok) {
+		return nil, fault.New(fault.Project, "say under [tool.exuvia.probe] what can be run in place of imports: args, env, files or commands",
+			"%s has no Python interpreter, so it cannot be asked to import modules", in.Lean.Name)
+	}
 	dir, err := newScratch(in.Temp)
 	if err != nil {
 		return nil, err
@@ -219,10 +226,15 @@ func (v *verifier) questions() []question {
 			qs = append(qs, v.command(argv))
 		}
 	}
-	if v.Python != "" {
-		if _, ok := v.Lean.Tree.Resolve(v.Python); ok {
-			qs = append(qs, v.contract())
-		}
+	if v.hasPython() {
+		qs = append(qs, v.contract())
 	}
 	return qs
+}
+
+// hasPython reports whether the image has the app's interpreter. One that was
+// frozen has none, and need not keep what an interpreter promises.
+func (v *verifier) hasPython() bool {
+	_, ok := v.Lean.Tree.Resolve(v.Python)
+	return v.Python != "" && ok
 }

@@ -408,6 +408,9 @@ func TestEndlessAnswers(t *testing.T) {
 func TestImports(t *testing.T) {
 	says := func(lines string) func([]string, string) app {
 		return func(_ []string, stdin string) app {
+			if stdin == "" {
+				return app{exit: engine.Exit{Stdout: []byte(contractMark)}}
+			}
 			if stdin != "app\njson" {
 				return app{exit: engine.Exit{Stderr: []byte("got " + stdin)}}
 			}
@@ -415,8 +418,13 @@ func TestImports(t *testing.T) {
 		}
 	}
 	run := func(full, lean string) ([]report.Check, error) {
-		in, _ := input(t, says(full), says(lean))
-		in.Probe.Start, in.Modules, in.Python = "import", []string{"json", "this", "app", "app.__main__"}, "usr/bin/python3"
+		in, boots := input(t, says(full), says(lean))
+		in.Probe.Start, in.Modules, in.Python = "import", []string{"json", "this", "app", "app.__main__"}, "app/python"
+		for _, s := range []*Subject{&in.Full, &in.Lean} {
+			old := s.Tree
+			s.Tree = newTree(t, tree.File("app/python", 0o755, nil, tree.Origin{Kind: tree.Project}))
+			boots.apps[s.Tree] = boots.apps[old]
+		}
 		return Run(t.Context(), in)
 	}
 	checks, err := run("app\tModuleNotFoundError: No module named 'winreg'\n", "app\tModuleNotFoundError: No module named 'winreg'\n")
@@ -427,6 +435,25 @@ func TestImports(t *testing.T) {
 	f, ok := errors.AsType[*fault.Error](err)
 	if !ok || f.Kind != fault.Differs || !strings.Contains(f.What, "missing module json.scanner") || f.Hint != `[tool.exuvia] keep = ["json.scanner"] keeps it in the image` {
 		t.Errorf("error is %+v", err)
+	}
+}
+
+// A frozen app has no interpreter: that is said, and asking it for imports is
+// the user's mistake.
+func TestImageWithoutPython(t *testing.T) {
+	in, _ := input(t, prints(0, "", ""), prints(0, "", ""))
+	in.Python = "usr/bin/python3"
+	checks, err := Run(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := checks[len(checks)-1]; last.Name != "contract" || !last.OK {
+		t.Errorf("%+v", last)
+	}
+	in.Probe.Start = "import"
+	_, err = Run(t.Context(), in)
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Project {
+		t.Errorf("error is %v", err)
 	}
 }
 
