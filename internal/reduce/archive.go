@@ -23,13 +23,14 @@ var Archive = Pass{
 	Name: "archive",
 	Doc: `Modules that are bytecode go into archives in /usr/lib/exuvia: one of the
 system, one of the dependencies, one of the app, so that each changes with its
-layer. Each module is a zlib stream of its own, found by an index. A small
+layer. Each module is deflated on its own and found by an index. A small
 importer reads them; the package encodings, which every interpreter loads
 first, brings it in. Directories stay, so that data beside modules, extension
 modules and distribution metadata are found as ever; files that appear in them
 later come before archived modules as Python's order has it. __file__ is that
-of the source. The option loose lists paths, by commas, that stay as they are.`,
-	Options: []string{"loose"},
+of the source. The option loose lists paths, by commas, that stay as they are;
+project names the distribution that is the app, where it is installed as one.`,
+	Options: []string{"loose", "project"},
 	Run:     runArchive,
 }
 
@@ -46,7 +47,8 @@ const (
 // archives are the files, by the origin of what is in them.
 var archives = []string{"system", "dependencies", "app"}
 
-// archiveOf names the archive that modules of an origin are in.
+// archiveOf names the archive that modules of an origin are in, which is the
+// layer that they are in.
 func archiveOf(o tree.Origin) string {
 	switch o.Kind {
 	case tree.Dist:
@@ -56,6 +58,14 @@ func archiveOf(o tree.Origin) string {
 	default:
 		return "system"
 	}
+}
+
+// ofProject gives what is installed as the distribution project to the app.
+func ofProject(o tree.Origin, project string) tree.Origin {
+	if o.Kind == tree.Dist && project != "" && normal(o.Name) == normal(project) {
+		o.Kind = tree.Project
+	}
+	return o
 }
 
 // archiveOrigin makes an archive belong to the same layer as its modules.
@@ -155,7 +165,7 @@ func group(in Input, magic [4]byte, encodings string) (map[string][]tree.Entry, 
 			return nil, err
 		}
 		if ours {
-			name := archiveOf(e.From)
+			name := archiveOf(ofProject(e.From, in.Options["project"]))
 			groups[name] = append(groups[name], e)
 		}
 	}
@@ -174,12 +184,12 @@ func unchecked(e tree.Entry, magic [4]byte) (bool, error) {
 
 // pack writes an archive of the files, unless the store has it.
 func pack(in Input, magic [4]byte, files []tree.Entry) (cas.Blob, error) {
-	a := archive{Magic: magic, Zlib: hasZlib(in)}
+	a := archive{Magic: magic, Deflate: hasZlib(in)}
 	var contents [][2]string
 	for _, e := range files {
 		contents = append(contents, [2]string{e.Path, e.Sum})
 	}
-	key := cas.Key(archiveFormat, in.Python.Magic, a.Zlib, contents)
+	key := cas.Key(archiveFormat, in.Python.Magic, a.Deflate, contents)
 	var blob cas.Blob
 	if in.Store.Lookup("archive", key, &blob) && in.Store.Has(blob) {
 		return blob, nil

@@ -34,7 +34,7 @@ _INITS = frozenset("__init__" + suffix for suffix in _SUFFIXES)
 
 
 class _Archive:
-    """A file of zlib streams, one a module, and an index of them.
+    """A file of deflated modules, each on its own, and an index of them.
 
     No descriptor stays open: programs close those that they do not know.
     """
@@ -56,7 +56,7 @@ class _Archive:
                 "the modules in %s were compiled for another Python (bytecode magic %s, not %s)"
                 % (path.decode(), head[8:12].hex(), _external.MAGIC_NUMBER.hex())
             )
-        if head[16] & 1:
+        if head[16] & 1:  # deflated, without the checksums of zlib, as .pyc files have none
             from zlib import decompress
 
             self.decompress = decompress
@@ -65,7 +65,7 @@ class _Archive:
         self.base = _HEAD + size
         index = head[_HEAD : self.base]
         if self.decompress:
-            index = self.decompress(index, 15, int.from_bytes(head[24:28], "little"))
+            index = self.decompress(index, -15, int.from_bytes(head[24:28], "little"))
         self.dirs = marshal.loads(index)  # directory: {module: (offset, size, size unpacked)}
 
     def read(self, at, size, unpacked):
@@ -77,7 +77,7 @@ class _Archive:
         if len(data) != size:
             raise EOFError("%s ends early" % self.path.decode())
         if self.decompress:
-            return self.decompress(data, 15, unpacked)
+            return self.decompress(data, -15, unpacked)
         return data
 
 
