@@ -16,7 +16,7 @@ func TestDedupe(t *testing.T) {
 		dist  = tree.Origin{Kind: tree.Dist, Name: "tzdata"}
 		app   = tree.Origin{Kind: tree.Project, Name: "app"}
 	)
-	file := func(p string, data string, from tree.Origin) tree.Entry { return tree.File(p, 0o644, []byte(data), from) }
+	file := func(p, data string, from tree.Origin) tree.Entry { return tree.File(p, 0o644, []byte(data), from) }
 	owned := file("usr/z/owned", "UTC", deb)
 	owned.UID = 7
 	attr := file("usr/z/attr", "UTC", deb)

@@ -105,7 +105,7 @@ func replaced(s *cas.Store, e tree.Entry, b cas.Blob) tree.Entry {
 // made and loads, or that the tool's work is no good. That a file did not load
 // is found anew, for something else may have been the cause.
 func (w rewriter) make(ctx context.Context, in Input, files []rewriting, keys []string, missing []int, results map[string]rewritten) error {
-	made, err := w.step1(ctx, in, files, keys, missing)
+	made, err := w.tool(ctx, in, files, keys, missing)
 	if err != nil {
 		return err
 	}
@@ -208,8 +208,8 @@ func (w rewriter) judge(made *tree.Tree, key string, original tree.Entry) (rewri
 	return rewritten{Blob: cas.Blob{Sum: e.Sum, Size: e.Size}}, nil
 }
 
-// step1 runs the tool on the files that are missing, and gives what appeared.
-func (w rewriter) step1(ctx context.Context, in Input, files []rewriting, keys []string, missing []int) (*tree.Tree, error) {
+// tool runs the tool on the files that are missing, and gives what appeared.
+func (w rewriter) tool(ctx context.Context, in Input, files []rewriting, keys []string, missing []int) (*tree.Tree, error) {
 	var script strings.Builder
 	var inputs []tree.Entry
 	for _, i := range missing {
@@ -262,6 +262,9 @@ func objects(in Input, pass string, use func(tree.Entry, *elffile.File, []byte) 
 		}
 		if err != nil {
 			return nil, err
+		}
+		if f == nil && e.Size > maxELF {
+			notes = append(notes, report.Note{Where: pass, Path: e.Path, Text: fmt.Sprintf("left as it was: it has more than %d bytes", maxELF)})
 		}
 		if f == nil || f.Type != elf.ET_DYN && f.Type != elf.ET_EXEC {
 			continue

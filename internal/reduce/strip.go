@@ -5,6 +5,7 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"exuvia/internal/elffile"
@@ -106,24 +107,37 @@ func segments(data []byte) ([]segment, error) {
 		return nil, err
 	}
 	defer f.Close()
-	blank := bytes.Clone(data)
-	clear(blank[:binary.Size(h)])
-	if end := h.Phoff + uint64(h.Phnum)*uint64(h.Phentsize); end <= uint64(len(blank)) && h.Phoff < end {
-		clear(blank[h.Phoff:end])
-	}
+	places := [][2]uint64{{0, uint64(binary.Size(h))}, {h.Phoff, h.Phoff + uint64(h.Phnum)*uint64(h.Phentsize)}}
 	var out []segment
 	for _, p := range f.Progs {
 		s := segment{head: p.ProgHeader, off: p.Off}
 		s.head.Off = 0
 		if p.Filesz > 0 {
-			if p.Off > uint64(len(blank)) || p.Filesz > uint64(len(blank))-p.Off {
-				return nil, fmt.Errorf("a segment is out of bounds")
+			if p.Off > uint64(len(data)) || p.Filesz > uint64(len(data))-p.Off {
+				return nil, errors.New("a segment is out of bounds")
 			}
-			s.data = blank[p.Off : p.Off+p.Filesz]
+			s.data = blanked(data, p.Off, p.Off+p.Filesz, places)
 		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// blanked is data[from:to] with zeros at the places, which are ranges of data
+// too. Only what has to be changed is copied: files are large.
+func blanked(data []byte, from, to uint64, places [][2]uint64) []byte {
+	out, copied := data[from:to], false
+	for _, p := range places {
+		start, end := max(p[0], from), min(p[1], to)
+		if start >= end {
+			continue
+		}
+		if !copied {
+			out, copied = bytes.Clone(out), true
+		}
+		clear(out[start-from : end-from])
+	}
+	return out
 }
 
 func readHeader(data []byte, h *elf.Header64) error {
