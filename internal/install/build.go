@@ -124,10 +124,24 @@ func backendOf(name string, pyproject []byte) (backend, error) {
 	if doc.Build == nil || b.Requires == nil {
 		b.Requires = []string{"setuptools>=40.8.0"}
 	}
+	if err := plainRequirements(name, b.Requires); err != nil {
+		return backend{}, err
+	}
 	if b.Backend == "" {
 		b.Backend = "setuptools.build_meta:__legacy__"
 	}
 	return b, nil
+}
+
+// plainRequirements refuses what would not be a requirement, but an option, in
+// the file that uv is given.
+func plainRequirements(name string, list []string) error {
+	for _, r := range list {
+		if strings.HasPrefix(strings.TrimSpace(r), "-") || strings.ContainsAny(r, "\r\n\x00") {
+			return fault.New(fault.Dependency, "choose another version of "+name, "building %s needs %q, which is no requirement", name, project.Clip(r))
+		}
+	}
+	return nil
 }
 
 // source is what a wheel is built of.
@@ -335,7 +349,7 @@ func (j *job) askBackend(ctx context.Context, s source, tools []wheel) ([]string
 	if err := json.Unmarshal(data, &more); err != nil {
 		return nil, fmt.Errorf("reading what the build backend of %s asks for: %w", s.name, err)
 	}
-	return more, nil
+	return more, plainRequirements(s.name, more)
 }
 
 // buildFault makes an error for the user of a failed build: its last lines

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,6 +43,10 @@ type poetryFile struct {
 	File string `toml:"file"`
 	Hash string `toml:"hash"` // "sha256:…"
 }
+
+// versionText are the characters of a version (PEP 440); more would be able to
+// add an option to the requirements that uv is given.
+var versionText = regexp.MustCompile(`^[A-Za-z0-9.!+_-]{1,200}$`)
 
 // poetryRoots is what pyproject.toml asks for in Poetry's own table.
 type poetryRoots struct {
@@ -94,6 +99,9 @@ func readPoetry(data []byte, roots poetryRoots, env environment) ([]poetryPackag
 			p.Files = lock.Metadata.Files[p.Name]
 		}
 		p.Name = project.Normalise(p.Name)
+		if !distName.MatchString(p.Name) || !versionText.MatchString(p.Version) || strings.ContainsAny(p.Source.URL, " \t\r\n") {
+			return nil, fault.New(fault.Project, again, "poetry.lock has the package %q, version %q", project.Clip(p.Name), project.Clip(p.Version))
+		}
 		hasGroups = hasGroups || p.Groups != nil
 	}
 	var out []poetryPackage

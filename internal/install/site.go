@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func (j *job) installWheels(ctx context.Context, doing string, wheels []wheel) (
 	j.say("%s", doing)
 	var list strings.Builder
 	for _, w := range wheels {
-		fmt.Fprintf(&list, "%s @ file://%s/%s --hash=sha256:%s\n", w.Name, wheelsAt, strings.ReplaceAll(w.File, "+", "%2B"), w.Blob.Sum)
+		fmt.Fprintf(&list, "%s @ file://%s/%s --hash=sha256:%s\n", w.Name, wheelsAt, strings.ReplaceAll(url.PathEscape(w.File), "+", "%2B"), w.Blob.Sum)
 	}
 	in, err := text("requirements.txt", list.String())
 	if err != nil {

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -208,4 +209,8 @@ func TestBackendOf(t *testing.T) {
 	}
 	_, err := backendOf("x", []byte("["))
 	isFault(t, err, fault.Dependency, "pyproject.toml of x")
+	for _, bad := range []string{"-r /etc/passwd", "x\n--index-url https://evil"} {
+		_, err := backendOf("x", fmt.Appendf(nil, "[build-system]\nrequires = [%q]\n", bad))
+		isFault(t, err, fault.Dependency, "no requirement")
+	}
 }
