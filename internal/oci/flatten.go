@@ -259,10 +259,10 @@ func memberPath(name string) (string, error) {
 
 // hide applies a whiteout: it takes away what layers below have.
 func (f *flattener) hide(dir, base string) error {
-	parent, ok := f.lookup(path.Clean(dir))
+	parent, err := f.walk(dir, false)
 	switch {
-	case !ok || !parent.isDir(): // nothing to hide
-		return nil
+	case err != nil || parent == nil || !parent.isDir():
+		return nil //nolint:nilerr // there is no such directory, so nothing to hide
 	case base == opaque:
 		f.clear(parent)
 		return nil

@@ -21,6 +21,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"exuvia/internal/cas"
+	"exuvia/internal/fault"
 	"exuvia/internal/report"
 	"exuvia/internal/tree"
 )
@@ -92,6 +94,7 @@ type packed struct {
 
 // pack writes a layer into the cache, unless it is there.
 func pack(ctx context.Context, store *cas.Store, spec LayerSpec, m Meta) (packed, error) {
+	spec.Tree = inOrder(spec.Tree)
 	key := cas.Key(layerVersion, runtime.Version(), spec.Tree.Digest(), m.Epoch.Unix(), m.Compression)
 	var p packed
 	if store.Lookup("layer", key, &p) && store.Has(cas.Blob{Sum: p.Sum, Size: p.Size}) {
@@ -111,6 +114,44 @@ func pack(ctx context.Context, store *cas.Store, spec LayerSpec, m Meta) (packed
 	return p, store.Record("layer", key, p)
 }
 
+// inOrder makes the name that comes first in the archive the file, and the
+// others of a hard-linked file links to it: nobody can link to what is not
+// there yet.
+func inOrder(t *tree.Tree) *tree.Tree {
+	first := make(map[string]string) // by the name that was the file
+	for e := range t.All() {
+		if _, ok := first[e.Link]; !e.IsRegular() || e.Link <= e.Path || ok {
+			continue
+		}
+		if file, ok := t.Lookup(e.Link); !ok || file.Sum == e.Sum {
+			first[e.Link] = e.Path
+		}
+	}
+	if len(first) == 0 {
+		return t
+	}
+	return t.Map(func(e tree.Entry) tree.Entry {
+		name, link := e.Path, e.Link
+		if !e.IsRegular() {
+			return e
+		}
+		if link == "" {
+			link = name
+		}
+		heir, ok := first[link]
+		if !ok {
+			return e
+		}
+		if file, ok := t.Lookup(link); ok {
+			e = file
+		}
+		if e.Path, e.Link = name, heir; heir == name {
+			e.Link = ""
+		}
+		return e
+	})
+}
+
 // write writes the compressed tar of t to w, and its uncompressed bytes to
 // diff.
 func write(ctx context.Context, w io.Writer, diff hash.Hash, t *tree.Tree, m Meta) error {
@@ -128,6 +169,9 @@ func write(ctx context.Context, w io.Writer, diff hash.Hash, t *tree.Tree, m Met
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
+		if err := suits(t, e); err != nil {
+			return err
+		}
 		if err := writeEntry(tw, e, m.Epoch); err != nil {
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
@@ -139,6 +183,19 @@ func write(ctx context.Context, w io.Writer, diff hash.Hash, t *tree.Tree, m Met
 		return err
 	}
 	return z.Close()
+}
+
+// suits refuses what would be something else in an image than in the tree.
+func suits(t *tree.Tree, e tree.Entry) error {
+	if strings.HasPrefix(path.Base(e.Path), whiteout) {
+		return fault.New(fault.Project, "rename it, or exclude it", "%s from %s cannot be in an image: a name that begins with %s means removal there", e.Path, e.From, whiteout)
+	}
+	if e.IsRegular() && e.Link != "" {
+		if target, ok := t.Lookup(e.Link); !ok || !target.IsRegular() || target.Link != "" || target.Sum != e.Sum {
+			return fmt.Errorf("%s is a hard link to %s, which is not that file", e.Path, e.Link)
+		}
+	}
+	return nil
 }
 
 func writeEntry(tw *tar.Writer, e tree.Entry, epoch time.Time) error {
