@@ -73,6 +73,7 @@ type File struct {
 	r        io.ReaderAt
 	size     int64
 	progs    []elf.Prog64
+	phoff    uint64
 	sections []section // none where the table is missing or unusable
 	dynamic  map[elf.DynTag]uint64
 }
@@ -172,7 +173,7 @@ func (f *File) readProgs(h elf.Header64) error {
 	if err != nil {
 		return err
 	}
-	f.progs = make([]elf.Prog64, h.Phnum)
+	f.progs, f.phoff = make([]elf.Prog64, h.Phnum), h.Phoff
 	if _, err := binary.Decode(data, binary.LittleEndian, f.progs); err != nil {
 		return err
 	}
