@@ -2,13 +2,10 @@ package reduce
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"exuvia/internal/fault"
-	"exuvia/internal/project"
-	"exuvia/internal/variant"
 )
 
 func TestEveryPassSaysWhatItDoes(t *testing.T) {
@@ -36,28 +33,6 @@ func TestUnknownPass(t *testing.T) {
 	for _, p := range All() {
 		if !strings.Contains(f.Hint, p.Name) {
 			t.Errorf("%q does not name %s", f.Hint, p.Name)
-		}
-	}
-}
-
-// Every pass that some variant names has to exist, or builds end half way.
-func TestVariantsNamePassesThatExist(t *testing.T) {
-	in := variant.Input{Project: &project.Project{Name: "app", Entries: []project.Entry{{Spec: "app"}}}, Entrypoints: [][]string{{"/usr/bin/app"}}}
-	for _, v := range variant.All() {
-		p, err := v.Plan(t.Context(), in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, named := range p.Passes {
-			pass, err := Named(named.Name)
-			if err != nil {
-				t.Errorf("variant %s: %v", v.Name, err)
-			}
-			for option := range named.Options {
-				if !slices.Contains(pass.Options, option) {
-					t.Errorf("variant %s gives %s the option %q, which it does not know", v.Name, named.Name, option)
-				}
-			}
 		}
 	}
 }
