@@ -74,6 +74,7 @@ type File struct {
 	size     int64
 	progs    []elf.Prog64
 	phoff    uint64
+	table    [2]uint64 // where the section headers begin and end
 	sections []section // none where the table is missing or unusable
 	dynamic  map[elf.DynTag]uint64
 }
@@ -244,7 +245,8 @@ func (f *File) readSections(h elf.Header64) error {
 		if err := f.nameSections(table, names); err != nil {
 			return err
 		}
-		end = max(end, h.Shoff+count*64)
+		f.table = [2]uint64{h.Shoff, h.Shoff + count*64}
+		end = max(end, f.table[1])
 	}
 	for _, s := range f.sections {
 		if elf.SectionType(s.Type) != elf.SHT_NOBITS {
