@@ -27,7 +27,6 @@ type spec struct {
 	Stub      string   // its lowest layer
 	Scratch   string   // directory of its upper layer; "": read-only
 	Root      string   // where it is mounted
-	Inputs    []input
 	Mounts    []mount
 	Tmpfs     []string // paths in the root
 	Network   bool     // the host's
@@ -42,23 +41,19 @@ type spec struct {
 func (s *spec) upper() string { return filepath.Join(s.Scratch, "upper") }
 func (s *spec) work() string  { return filepath.Join(s.Scratch, "work") }
 
-// mount binds a file or directory of the host.
+// mount puts a file or directory of the host at a path, or several directories
+// of the cache as one.
 type mount struct {
-	Source, At string // At is in the root, without leading slash, free of links
-	ReadOnly   bool
-}
-
-// input is a tree at a path.
-type input struct {
-	Lower []string
-	At    string // in the root, without leading slash, free of links
+	Sources  []string // more than one are the layers of an overlay, the topmost first
+	At       string   // in the root, without leading slash, free of links
+	ReadOnly bool
 }
 
 // box is a sandbox made ready on disk.
 type box struct {
 	spec
 	dir   string // of everything temporary
-	empty string // a directory: an overlay without an upper one has at least two
+	empty string // a directory
 	tree  *tree.Tree
 	outs  []string // paths in the root of a step's Outs
 }
@@ -70,8 +65,23 @@ func (b *box) close() {
 	cas.RemoveAll(b.dir)
 }
 
+// materialise gives the directories of a tree. An engine asks the store once
+// for each: to hash a tree takes as long as all the rest of a step.
+func (e *Engine) materialise(ctx context.Context, t *tree.Tree) ([]string, error) {
+	if known, ok := e.dirs.Load(t); ok {
+		if dirs, ok := known.([]string); ok {
+			return dirs, nil
+		}
+	}
+	dirs, err := e.cache.Materialise(ctx, t)
+	if err == nil {
+		e.dirs.Store(t, dirs)
+	}
+	return dirs, err
+}
+
 func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*box, error) {
-	lower, err := e.cache.Materialise(ctx, root)
+	lower, err := e.materialise(ctx, root)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +92,9 @@ func (e *Engine) newBox(ctx context.Context, root *tree.Tree, writable bool) (*b
 	b := &box{dir: dir, tree: root}
 	b.Lower, b.Stub, b.Root = lower, filepath.Join(dir, "stub"), filepath.Join(dir, "root")
 	b.empty = filepath.Join(dir, "empty")
+	if len(b.Lower) == 0 {
+		b.Lower = []string{b.empty} // an overlay without an upper layer has at least two others
+	}
 	made := []string{b.Stub, b.Root, b.empty}
 	if writable {
 		b.Scratch = filepath.Join(dir, "scratch")
@@ -204,7 +217,7 @@ func (b *box) bind(source, at string, readOnly bool) error {
 	if err != nil {
 		return err
 	}
-	b.Mounts = append(b.Mounts, mount{source, p, readOnly})
+	b.Mounts = append(b.Mounts, mount{[]string{source}, p, readOnly})
 	return nil
 }
 
@@ -214,7 +227,10 @@ func (b *box) input(dirs []string, at string) error {
 	if err != nil {
 		return err
 	}
-	b.Inputs = append(b.Inputs, input{append(dirs, b.empty), p})
+	if len(dirs) == 0 {
+		dirs = []string{b.empty}
+	}
+	b.Mounts = append(b.Mounts, mount{dirs, p, true})
 	return nil
 }
 
@@ -298,7 +314,7 @@ func (e *Engine) fillStep(ctx context.Context, b *box, s plan.Step, trees engine
 		if !ok {
 			return fmt.Errorf("no tree is called %q", in.Tree)
 		}
-		dirs, err := e.cache.Materialise(ctx, t)
+		dirs, err := e.materialise(ctx, t)
 		if err != nil {
 			return err
 		}

@@ -30,15 +30,18 @@ func (s *spec) mountAll() error {
 
 // overlay mounts the tree.
 func (s *spec) overlay() error {
-	layers := lowerdirs(append(s.Lower, s.Stub))
+	layers, done, err := lowerdirs(append(s.Lower, s.Stub))
+	if err != nil {
+		return err
+	}
+	defer done()
 	if s.Scratch == "" {
 		if err := unix.Mount("overlay", s.Root, "overlay", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_RDONLY, layers); err != nil {
 			return fmt.Errorf("mounting an overlay: %w", err)
 		}
 		return nil
 	}
-	err := s.writable(layers)
-	if err == nil {
+	if err = s.writable(layers); err == nil {
 		return nil
 	}
 	// Not every file system can hold an upper layer; another overlay, as in a
@@ -63,14 +66,28 @@ func (s *spec) writable(layers string) error {
 	return unix.Mount("overlay", s.Root, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options)
 }
 
-// lowerdirs are overlayfs' options for these directories, the topmost first.
-// With userxattr an ordinary user may mount it (Linux 5.11).
-func lowerdirs(dirs []string) string {
-	escaped := make([]string, len(dirs))
-	for i, d := range dirs {
-		escaped[i] = escape(d)
+// lowerdirs are overlayfs' options for these directories, the topmost first,
+// until the function it gives is called. They go by open files, for options
+// have to fit into a page, and paths of the cache are long. With userxattr an
+// ordinary user may mount it (Linux 5.11).
+func lowerdirs(dirs []string) (string, func(), error) {
+	var fds []int
+	done := func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
 	}
-	return "userxattr,lowerdir=" + strings.Join(escaped, ":")
+	names := make([]string, len(dirs))
+	for i, d := range dirs {
+		fd, err := unix.Open(d, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			done()
+			return "", nil, fmt.Errorf("opening layer %s: %w", d, err)
+		}
+		fds = append(fds, fd)
+		names[i] = "/proc/self/fd/" + strconv.Itoa(fd)
+	}
+	return "userxattr,lowerdir=" + strings.Join(names, ":"), done, nil
 }
 
 // escape is for a path in overlayfs' options.
@@ -148,17 +165,9 @@ func (s *spec) binds() error {
 		return err
 	}
 	defer root.Close()
-	for _, in := range s.Inputs {
-		if err := root.MkdirAll(in.At, 0o755); err != nil { // below a tmpfs, which hides the stub
-			return fmt.Errorf("mounting an input at /%s: %w", in.At, err)
-		}
-		if err := unix.Mount("overlay", s.at(in.At), "overlay", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_RDONLY, lowerdirs(in.Lower)); err != nil {
-			return fmt.Errorf("mounting an input at /%s: %w", in.At, err)
-		}
-	}
 	for _, m := range s.Mounts {
-		if err := m.bind(root); err != nil {
-			return &mountError{fmt.Errorf("mounting %s at /%s: %w", m.Source, m.At, err)}
+		if err := m.mount(root); err != nil {
+			return &mountError{fmt.Errorf("mounting %s at /%s: %w", m.Sources[0], m.At, err)}
 		}
 	}
 	return nil
@@ -167,8 +176,8 @@ func (s *spec) binds() error {
 // mountError is a mount of the user's that cannot be; all others are exuvia's.
 type mountError struct{ error }
 
-func (m mount) bind(root *os.Root) error {
-	fi, err := os.Stat(m.Source)
+func (m mount) mount(root *os.Root) error {
+	fi, err := os.Stat(m.Sources[0])
 	if err != nil {
 		return err
 	}
@@ -181,19 +190,24 @@ func (m mount) bind(root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Mount(m.Source, at.Name(), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		at.Close()
-		return err
-	}
-	at.Close()
-	if !m.ReadOnly {
-		return nil
-	}
-	if at, err = inside(root, m.At); err != nil { // now what was mounted
-		return err
-	}
 	defer at.Close()
-	return readOnly(at.Name())
+	if len(m.Sources) > 1 {
+		layers, done, err := lowerdirs(m.Sources)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return unix.Mount("overlay", at.Name(), "overlay", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_RDONLY, layers)
+	}
+	if err := unix.Mount(m.Sources[0], at.Name(), "", unix.MS_BIND|unix.MS_REC, ""); err != nil || !m.ReadOnly {
+		return err
+	}
+	mounted, err := inside(root, m.At)
+	if err != nil {
+		return err
+	}
+	defer mounted.Close()
+	return readOnly(mounted.Name())
 }
 
 // inside opens what a path means to a process whose root is root. The name of

@@ -11,11 +11,14 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
+	"syscall"
 	"time"
 
 	"exuvia/internal/cas"
@@ -34,6 +37,7 @@ type Options struct {
 type Engine struct {
 	cache *cas.Store
 	log   *slog.Logger
+	dirs  sync.Map // *tree.Tree → its directories
 }
 
 // New makes an engine. Whether this machine allows what it needs shows at the
@@ -56,40 +60,44 @@ func (e *Engine) Mode() string {
 	return "namespaces (user)"
 }
 
-// Run implements [engine.Engine].
+// Run implements [engine.Engine]. The limit counts from the start of the
+// command.
 func (e *Engine) Run(ctx context.Context, s plan.Step, trees engine.Trees) (*tree.Tree, error) {
-	limit := s.Limit
-	if limit == 0 {
-		limit = engine.DefaultLimit
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLimit)
-	defer cancel()
 	box, err := e.stepBox(ctx, s, trees)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	defer box.close()
-	start := time.Since
-	began := now()
-	out := newTail(maxOutput)
-	p, err := e.start(ctx, box, stdio{out: out, err: out})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Name, err)
-	}
-	exit, err := p.Wait()
-	e.noteMemory(box)
-	e.log.Debug("step", "name", s.Name, "exit", exit.Code, "seconds", start(began).Seconds())
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errLimit):
-		return nil, &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String(), Reason: "time limit of " + limit.String()}
-	case cause != nil:
-		return nil, cause
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", s.Name, err)
-	case exit.Code != 0:
-		return nil, &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String()}
+	if err := e.command(ctx, box, s); err != nil {
+		return nil, err
 	}
 	return e.harvest(ctx, box, s)
+}
+
+// command runs the step's command to its end.
+func (e *Engine) command(ctx context.Context, b *box, s plan.Step) error {
+	limit := cmp.Or(s.Limit, engine.DefaultLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLimit)
+	defer cancel()
+	began, out := now(), newTail(maxOutput)
+	exit := engine.Exit{Code: 128 + int(syscall.SIGKILL)}
+	p, err := e.start(ctx, b, stdio{out: out, err: out})
+	if err == nil {
+		exit, err = p.Wait()
+	}
+	e.noteMemory(b)
+	e.log.Debug("step", "name", s.Name, "exit", exit.Code, "seconds", time.Since(began).Seconds())
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errLimit):
+		return &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String(), Reason: "time limit of " + limit.String()}
+	case cause != nil:
+		return cause
+	case err != nil:
+		return fmt.Errorf("%s: %w", s.Name, err)
+	case exit.Code != 0:
+		return &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String()}
+	}
+	return nil
 }
 
 // noteMemory says when what a step wrote was not on disk.
@@ -120,5 +128,6 @@ func (e *Engine) Boot(ctx context.Context, root *tree.Tree, c plan.Config, o eng
 		box.close()
 		return nil, fmt.Errorf("booting: %w", err)
 	}
+	e.noteMemory(box)
 	return p, nil
 }

@@ -186,6 +186,33 @@ func TestStepInputsAndSecrets(t *testing.T) {
 	}
 }
 
+// A tree of many makers has many layers, in paths as long as they come.
+func TestManyLayers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long,and:odd\\/", 12))
+	e, root := testbedIn(t, dir)
+	var entries []tree.Entry
+	for i := range 60 {
+		entries = append(entries, tree.File(fmt.Sprintf("many/%d", i), 0o644, []byte("x"), tree.Origin{Kind: tree.Made, Name: fmt.Sprintf("maker %d", i)}))
+	}
+	many, err := tree.New(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err = tree.Merge(root, many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := step([]string{"/data"}, "stat", "/many/0", "/many/59", "/in/many/0", "/in/many/59", "/none")
+	s.Inputs = []plan.Mount{{Tree: "many", At: "/in"}, {Tree: "none", At: "/none"}}
+	if _, err := e.Run(t.Context(), s, engine.Trees{"root": root, "many": many, "none": {}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Args = []string{"/bin/guest", "write", "/in/many/0", "y"}
+	if _, err := e.Run(t.Context(), s, engine.Trees{"root": root, "many": many, "none": {}}); err == nil {
+		t.Error("an input of several layers could be written to")
+	}
+}
+
 func boot(t *testing.T, e *Engine, root *tree.Tree, o engine.BootOptions, args ...string) engine.Exit {
 	t.Helper()
 	p, err := e.Boot(t.Context(), root, plan.Config{Entrypoint: []string{"/bin/guest"}, Cmd: args, User: "65532:65532", WorkingDir: "/data"}, o)
