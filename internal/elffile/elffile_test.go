@@ -2,6 +2,7 @@ package elffile
 
 import (
 	"bytes"
+	"compress/zlib"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -81,6 +82,34 @@ func TestDeclaredSizesAreChecked(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := (after.TotalAlloc - before.TotalAlloc) / uint64(len(good)/8); n > 1<<20 {
 		t.Errorf("a file of %d bytes costs %d on average", len(good), n)
+	}
+}
+
+// Sixty-four megabytes of zeros, packed into 64 KB and named as the table
+// of section names: debug/elf unpacks it.
+func TestCompressedSectionsAreLeftAlone(t *testing.T) {
+	data := elfgen.Library{Soname: "x", Symbols: true}.Bytes()
+	const size = 64 << 20
+	var packed bytes.Buffer
+	packed.Write(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, 1), size), 1)) // Elf64_Chdr
+	z := zlib.NewWriter(&packed)
+	if _, err := z.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names := data[binary.LittleEndian.Uint64(data[40:])+64*uint64(binary.LittleEndian.Uint16(data[62:])):]
+	binary.LittleEndian.PutUint64(names[8:], uint64(elf.SHF_COMPRESSED))
+	binary.LittleEndian.PutUint64(names[24:], uint64(len(data)))
+	binary.LittleEndian.PutUint64(names[32:], uint64(packed.Len()))
+	data = append(data, packed.Bytes()...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	exercise(data)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+		t.Errorf("a file of %d bytes costs %d", len(data), n)
 	}
 }
 

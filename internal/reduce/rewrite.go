@@ -1,7 +1,6 @@
 package reduce
 
 import (
-	"bytes"
 	"context"
 	"debug/elf"
 	"errors"
@@ -249,13 +248,13 @@ var loadable = regexp.MustCompile(`\.so(\.[0-9A-Za-z_.-]+)?$`)
 
 // objects gives the ELF files of the tree that a loader or the kernel loads.
 // What cannot be read as one stays as it is, and is noted.
-func objects(in Input, pass string, use func(tree.Entry, *elffile.File, []byte) error) ([]report.Note, error) {
+func objects(in Input, pass string, use func(tree.Entry, *elffile.File)) ([]report.Note, error) {
 	var notes []report.Note
 	for e := range in.Tree.All() {
 		if !e.IsRegular() || !loadable.MatchString(e.Path) && e.Mode&0o111 == 0 {
 			continue
 		}
-		f, data, err := readELF(e)
+		f, _, err := readELF(e)
 		if bad, ok := errors.AsType[*damagedError](err); ok {
 			notes = append(notes, report.Note{Where: pass, Path: e.Path, Text: "left as it was: " + bad.Unwrap().Error()})
 			continue
@@ -269,9 +268,7 @@ func objects(in Input, pass string, use func(tree.Entry, *elffile.File, []byte) 
 		if f == nil || f.Type != elf.ET_DYN && f.Type != elf.ET_EXEC {
 			continue
 		}
-		if err := use(e, f, data); err != nil {
-			return nil, err
-		}
+		use(e, f)
 	}
 	return notes, nil
 }
@@ -297,29 +294,4 @@ func ignoreEOF(err error) error {
 		return nil
 	}
 	return err
-}
-
-// tail is the number of bytes behind everything that an ELF file's headers
-// name. Self-extracting programs keep their archive there.
-func tail(data []byte) (int64, error) {
-	f, err := elf.NewFile(bytes.NewReader(data))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	var end uint64
-	for _, s := range f.Sections {
-		if s.Type != elf.SHT_NOBITS {
-			end = max(end, s.Offset+s.FileSize)
-		}
-	}
-	for _, p := range f.Progs {
-		end = max(end, p.Off+p.Filesz)
-	}
-	var h elf.Header64
-	if err := readHeader(data, &h); err != nil {
-		return 0, err
-	}
-	end = max(end, h.Shoff+uint64(h.Shnum)*uint64(h.Shentsize), h.Phoff+uint64(h.Phnum)*uint64(h.Phentsize))
-	return int64(len(data)) - int64(min(end, uint64(len(data)))), nil //nolint:gosec // at most the length
 }
