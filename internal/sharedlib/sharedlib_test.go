@@ -273,3 +273,18 @@ func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+func FuzzConfigured(f *testing.F) {
+	f.Add("include /etc/ld.so.conf.d/*.conf\n/opt/lib # here\n", "/usr/local/lib\ninclude ld.so.conf\ninclude [\n")
+	f.Fuzz(func(t *testing.T, conf, part string) {
+		tr, err := tree.New(tree.File("etc/ld.so.conf", 0o644, []byte(conf), tree.Origin{}), tree.File("etc/ld.so.conf.d/a.conf", 0o644, []byte(part), tree.Origin{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range configured(tr) {
+			if strings.HasPrefix(dir, "/") || strings.HasPrefix(dir, "../") {
+				t.Errorf("%q is no path in a tree", dir)
+			}
+		}
+	})
+}
