@@ -50,7 +50,8 @@ func blobsOf(img v1.Image) ([]blob, error) {
 		}
 		sum := sha256.Sum256(data)
 		out = append(out, blob{
-			v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}, int64(len(data)),
+			v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])},
+			int64(len(data)),
 			func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
 		})
 	}

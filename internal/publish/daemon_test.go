@@ -58,7 +58,7 @@ func (d *docker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (d *docker) serve(t *testing.T) Daemon {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "docker") // t.TempDir() may be too long for a socket
+	dir, err := os.MkdirTemp("", "docker") //nolint:usetesting // t.TempDir() may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

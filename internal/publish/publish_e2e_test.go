@@ -273,7 +273,7 @@ func startDocker(t *testing.T) string {
 	if os.Getuid() != 0 {
 		absent(t, "dockerd needs root")
 	}
-	dir, err := os.MkdirTemp("", "dockerd") // short enough for a socket, and unmounted before it is removed
+	dir, err := os.MkdirTemp("", "dockerd") //nolint:usetesting // short enough for a socket, and unmounted before it is removed
 	if err != nil {
 		t.Fatal(err)
 	}

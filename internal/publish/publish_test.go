@@ -83,8 +83,11 @@ func TestStoppedIsNoFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []Publisher{
-		Layout{Dir: dir + "/layout"}, Archive{File: dir + "/a.tar", Form: OCI}, Archive{File: dir + "/b.tar", Form: Docker},
-		reg, Daemon{Host: "unix://" + dir + "/none.sock"},
+		Layout{Dir: dir + "/layout"},
+		Archive{File: dir + "/a.tar", Form: OCI},
+		Archive{File: dir + "/b.tar", Form: Docker},
+		reg,
+		Daemon{Host: "unix://" + dir + "/none.sock"},
 	} {
 		_, err := p.Publish(ctx, image(t, 1))
 		if f, ok := errors.AsType[*fault.Error](err); ok || !errors.Is(err, why) {
@@ -101,12 +104,15 @@ func TestStoppedIsNoFault(t *testing.T) {
 }
 
 func TestClip(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain": "plain", " a\n\tb ": "a b", "\x1b[31mred": "[31mred", "": "",
-		strings.Repeat("é", maxMessage+1): strings.Repeat("é", maxMessage) + "…",
+	for _, c := range []struct{ in, want string }{
+		{"plain", "plain"},
+		{" a\n\tb ", "a b"},
+		{"\x1b[31mred", "[31mred"},
+		{"", ""},
+		{strings.Repeat("é", maxMessage+1), strings.Repeat("é", maxMessage) + "…"},
 	} {
-		if got := clip(in); got != want {
-			t.Errorf("clip(%q) = %q, want %q", in, got, want)
+		if got := clip(c.in); got != c.want {
+			t.Errorf("clip(%q) = %q, want %q", c.in, got, c.want)
 		}
 	}
 }

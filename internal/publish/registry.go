@@ -160,8 +160,7 @@ func timeout(err error) bool {
 
 // plainText is the text of an error without the URL it happened at.
 func plainText(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return plainText(u.Err)
 	}
 	return err.Error()
