@@ -89,7 +89,8 @@ func (b *build) analyse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := reach.Walk(ctx, b.full, append(slices.Clone(roots), b.entryRoots()...), all...)
+	roots = append(roots, b.entryRoots()...)
+	found, err := reach.Walk(ctx, b.full, roots, all...)
 	if err != nil {
 		return fmt.Errorf("walking from the entry points: %w", err)
 	}
@@ -97,7 +98,7 @@ func (b *build) analyse(ctx context.Context) error {
 	b.modules = needs.Modules
 	b.plan, err = b.variant.Plan(ctx, variant.Input{
 		Project: b.project, System: b.system, Base: b.base, Python: b.runtime, App: b.app.App,
-		Entrypoints: b.entrypoints, Contract: roots, Needs: needs,
+		Entrypoints: b.entrypoints, Roots: roots, Needs: needs,
 	})
 	if err != nil {
 		return err
@@ -106,8 +107,11 @@ func (b *build) analyse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.graph, err = reach.Walk(ctx, b.full, b.plan.Roots, chosen...); err != nil {
-		return fmt.Errorf("walking from the entry points: %w", err)
+	b.graph = found
+	if !slices.Equal(b.plan.Roots, roots) || len(chosen) != len(all) { // else it would be the same walk
+		if b.graph, err = reach.Walk(ctx, b.full, b.plan.Roots, chosen...); err != nil {
+			return fmt.Errorf("walking from the entry points: %w", err)
+		}
 	}
 	b.noteMissing()
 	b.lean = b.graph.Tree()

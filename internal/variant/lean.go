@@ -36,13 +36,9 @@ var leanPasses = []string{"docs", "dpkg", "bytecode", "strip", "rpath", "archive
 var leanFinders = []string{"pyimport", "sharedlib", "pydata"}
 
 func planLean(_ context.Context, in Input) (*plan.Plan, error) {
-	roots := slices.Clone(in.Contract)
-	for i, argv := range in.Entrypoints {
-		roots = append(roots, plan.Root{Path: argv[0][1:], Why: "entry point " + in.Project.Entries[i].Spec})
-	}
 	return &plan.Plan{
 		Variant: "lean",
-		Roots:   roots,
+		Roots:   in.Roots,
 		Finders: leanFinders,
 		Passes:  passes(leanPasses, in.Project.Settings),
 		Config:  config(in),

@@ -31,9 +31,9 @@ type Input struct {
 	System      *base.Base // has the Python; the app is installed on it
 	Base        *base.Base // what the image sits on
 	Python      *python.Runtime
-	App         *tree.Tree // what installing added to System
-	Entrypoints [][]string // argv of each of Project.Entries
-	Contract    []plan.Root
+	App         *tree.Tree  // what installing added to System
+	Entrypoints [][]string  // argv of each of Project.Entries
+	Roots       []plan.Root // entry points, the project's own files, the runtime contract
 	Needs       plan.Needs
 }
 
