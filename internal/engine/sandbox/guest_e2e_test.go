@@ -3,6 +3,8 @@
 package sandbox
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"exuvia/internal/cas"
+	"exuvia/internal/engine"
+	"exuvia/internal/fault"
 )
 
 // TestMain is the sandbox's own processes, the guest that runs in it, or the
@@ -54,6 +60,7 @@ var guest = map[string]func(args []string) error{
 		time.Sleep(time.Minute)
 		return nil
 	},
+	"nested":     func([]string) error { return nested() },
 	"orphan":     orphan,
 	"later":      later,
 	"kill1":      func([]string) error { return killInit() },
@@ -63,6 +70,23 @@ var guest = map[string]func(args []string) error{
 	"interfaces": func([]string) error { return interfaces() },
 	"serve":      func([]string) error { return serve(":80") },
 	"serve-any":  func([]string) error { return serve("127.0.0.1:0") },
+}
+
+// nested makes a sandbox in the sandbox.
+func nested() error {
+	store, err := cas.Open("/tmp/cache")
+	if err != nil {
+		return err
+	}
+	e, err := New(Options{Cache: store})
+	if err != nil {
+		return err
+	}
+	_, err = e.Run(context.Background(), step(nil, "id"), engine.Trees{"root": {}})
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return fmt.Errorf("kind %d: %s; %s", f.Kind, f.What, f.Hint)
+	}
+	return err
 }
 
 func show(args []string) error {

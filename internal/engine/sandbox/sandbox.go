@@ -8,6 +8,10 @@
 // namespaces, which mounts, serves the control socket and reaps; and from
 // there as "exuvia-exec", which gives up what is left of its powers and
 // becomes the command. [Init] is where these two begin.
+//
+// It keeps what runs in it from the host's files, processes and network (unless
+// it is given the network), and from changing the cache. It sets no limits to
+// memory, processes or disk space.
 package sandbox
 
 import (
@@ -33,12 +37,19 @@ type Options struct {
 	Log   *slog.Logger // nil for none
 }
 
-// Engine implements [engine.Engine] and [engine.Booter].
+// Engine implements [engine.Engine] and [engine.Booter]. Processes that it
+// boots live as long as the context they were booted with, and no longer than
+// exuvia.
 type Engine struct {
 	cache *cas.Store
 	log   *slog.Logger
 	dirs  sync.Map // *tree.Tree → its directories
 }
+
+var (
+	_ engine.Engine = (*Engine)(nil)
+	_ engine.Booter = (*Engine)(nil)
+)
 
 // New makes an engine. Whether this machine allows what it needs shows at the
 // first step or boot, as a fault of kind Sandbox.
@@ -60,7 +71,8 @@ func (e *Engine) Mode() string {
 	return "namespaces (user)"
 }
 
-// Run implements [engine.Engine]. The limit counts from the start of the
+// Run implements [engine.Engine]. What a step writes outside its Outs and /tmp
+// is dropped without a word, changes to existing files there included. The limit counts from the start of the
 // command.
 func (e *Engine) Run(ctx context.Context, s plan.Step, trees engine.Trees) (*tree.Tree, error) {
 	box, err := e.stepBox(ctx, s, trees)

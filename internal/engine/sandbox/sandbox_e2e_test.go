@@ -125,7 +125,7 @@ func TestStepFails(t *testing.T) {
 	if failed, ok := errors.AsType[*engine.StepError](err); !ok || !strings.Contains(failed.Reason, "limit of 200ms") {
 		t.Errorf("error is %v, want the limit", err)
 	}
-	s.Args = []string{"nothing"}
+	s.Args, s.Limit = []string{"nothing"}, 0
 	_, err = e.Run(t.Context(), s, engine.Trees{"root": root})
 	if err == nil || !strings.Contains(err.Error(), "not in PATH") {
 		t.Errorf("error is %v, want that it is not in PATH", err)
@@ -183,6 +183,17 @@ func TestStepInputsAndSecrets(t *testing.T) {
 	s.Args = []string{"/bin/guest", "write", "/run/secret", "changed"}
 	if _, err := e.Run(t.Context(), s, trees); err == nil {
 		t.Error("a secret could be written to")
+	}
+}
+
+// A machine that allows no sandbox says so, and what to switch on; in a
+// sandbox there can be no other.
+func TestRefused(t *testing.T) {
+	e, root := testbed(t)
+	exit := boot(t, e, root, engine.BootOptions{}, "nested")
+	want := fmt.Sprintf("kind %d: this machine does not let exuvia make a sandbox: ", fault.Sandbox)
+	if got := string(exit.Stderr); exit.Code != 3 || !strings.HasPrefix(got, want) || !strings.Contains(got, "user.max_user_namespaces=") {
+		t.Errorf("exit %d: %s", exit.Code, got)
 	}
 }
 
