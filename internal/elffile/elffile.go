@@ -71,7 +71,7 @@ type File struct {
 	Trailing int64       `json:"trailing"`           // bytes after all that headers speak of: a payload
 
 	r        io.ReaderAt
-	size     int64
+	size     uint64
 	progs    []elf.Prog64
 	phoff    uint64
 	table    [2]uint64 // where the section headers begin and end
@@ -105,7 +105,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	if elf.Class(ident[elf.EI_CLASS]) != elf.ELFCLASS64 || elf.Data(ident[elf.EI_DATA]) != elf.ELFDATA2LSB {
 		return nil, ErrClass
 	}
-	f := &File{r: r, size: size, dynamic: make(map[elf.DynTag]uint64)}
+	f := &File{r: r, size: uint64(size), dynamic: make(map[elf.DynTag]uint64)}
 	var h elf.Header64
 	if err := f.decode(&h, 0); err != nil {
 		return nil, fmt.Errorf("reading header: %w", err)
@@ -131,7 +131,7 @@ func (f *File) Forget() { f.r, f.size, f.progs, f.sections, f.dynamic = nil, 0, 
 
 // inside checks that n bytes at off are in the file.
 func (f *File) inside(off, n uint64) error {
-	if n > uint64(f.size) || off > uint64(f.size)-n {
+	if n > f.size || off > f.size-n {
 		return fmt.Errorf("%d bytes at %d are beyond the end, %d: %w", n, off, f.size, ErrDamaged)
 	}
 	return nil
@@ -140,7 +140,7 @@ func (f *File) inside(off, n uint64) error {
 // decode reads v, a pointer to a value of fixed size or a slice of such, from
 // off.
 func (f *File) decode(v any, off uint64) error {
-	data, err := f.bytes(off, uint64(binary.Size(v)))
+	data, err := f.bytes(off, uint64(binary.Size(v))) //nolint:gosec // a length
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (f *File) bytes(off, n uint64) ([]byte, error) {
 		return nil, err
 	}
 	data := make([]byte, n)
-	if k, err := f.r.ReadAt(data, int64(off)); k < len(data) {
+	if k, err := f.r.ReadAt(data, int64(off)); k < len(data) { //nolint:gosec // it is inside the file
 		if err == nil || errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%w: it is shorter than was said", ErrDamaged)
 		}
@@ -197,17 +197,17 @@ func (f *File) readProgs(h elf.Header64) error {
 // cstring reads the string at off that ends with a zero, at most limit bytes
 // later.
 func (f *File) cstring(off, limit uint64) (string, error) {
-	if off >= uint64(f.size) {
+	if off >= f.size {
 		return "", fmt.Errorf("a string at %d is beyond the end: %w", off, ErrDamaged)
 	}
-	n := min(limit, uint64(f.size)-off, maxString+1)
+	n := min(limit, f.size-off, maxString+1)
 	for step := min(n, 128); ; step = min(n, step*4) { // most are short
 		data, err := f.bytes(off, step)
 		if err != nil {
 			return "", err
 		}
-		if i := bytes.IndexByte(data, 0); i >= 0 {
-			return string(data[:i]), nil
+		if text, _, ok := bytes.Cut(data, []byte{0}); ok {
+			return string(text), nil
 		}
 		if step == n {
 			return "", fmt.Errorf("a string at %d does not end: %w", off, ErrDamaged)
@@ -218,9 +218,14 @@ func (f *File) cstring(off, limit uint64) (string, error) {
 // readSections reads what no loader needs; where the table is unusable, there
 // is none.
 func (f *File) readSections(h elf.Header64) error {
-	end := max(64, h.Phoff+uint64(h.Phnum)*56)
+	end := uint64(64)
+	if len(f.progs) > 0 {
+		end = max(end, h.Phoff+uint64(h.Phnum)*56)
+	}
 	for _, p := range f.progs {
-		end = max(end, p.Off+p.Filesz)
+		if f.inside(p.Off, p.Filesz) == nil {
+			end = max(end, p.Off+p.Filesz)
+		}
 	}
 	count, names := uint64(h.Shnum), uint64(h.Shstrndx)
 	if h.Shoff != 0 && h.Shentsize == 64 && (count == 0 || names == uint64(elf.SHN_XINDEX)) {
@@ -255,7 +260,7 @@ func (f *File) readSections(h elf.Header64) error {
 		f.Symbols = f.Symbols || elf.SectionType(s.Type) == elf.SHT_SYMTAB ||
 			strings.HasPrefix(s.name, ".debug_") || strings.HasPrefix(s.name, ".zdebug_") || s.name == ".gnu_debugdata"
 	}
-	f.Trailing = f.size - int64(end)
+	f.Trailing = int64(f.size - min(end, f.size)) //nolint:gosec // at most the size
 	return nil
 }
 
@@ -273,7 +278,7 @@ func (f *File) nameSections(table []elf.Section64, names uint64) error {
 		default:
 			if f.inside(s.Off, s.Size) != nil {
 				f.sections = nil
-				return nil
+				return nil //nolint:nilerr // there is no usable table then
 			}
 		}
 		name := ""

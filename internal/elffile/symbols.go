@@ -107,7 +107,7 @@ func (f *File) findNames(prefixes []string) (map[uint32]bool, error) {
 					break
 				}
 				i += k
-				out[uint32(at)+uint32(i)] = true
+				out[uint32(at)+uint32(i)] = true //nolint:gosec // names have 32-bit places
 			}
 		}
 		if len(out) > maxSymbols {
@@ -195,9 +195,9 @@ func (f *File) Strings() iter.Seq[string] {
 // together than the file has: sections may say that they lie over each other.
 func (f *File) constant() [][2]uint64 {
 	var out [][2]uint64
-	left := uint64(f.size)
+	left := f.size
 	for _, s := range f.sections {
-		flags := elf.SectionFlag(s.Flags)
+		flags := elf.SectionFlag(s.Flags) //nolint:gosec // the flags are in the lower half
 		if elf.SectionType(s.Type) == elf.SHT_PROGBITS && flags&elf.SHF_ALLOC != 0 && flags&(elf.SHF_WRITE|elf.SHF_EXECINSTR|elf.SHF_COMPRESSED) == 0 && s.Size <= left {
 			left -= s.Size
 			out = append(out, [2]uint64{s.Off, s.Size})

@@ -68,7 +68,7 @@ func (f *Finder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, error) {
 	err := read(e, func(o *object) error {
 		if o.damaged != nil {
 			out = append(out, reach.Edge{Missing: "what its headers say: " + o.damaged.Error(), Kind: KindNeeded})
-			return nil
+			return nil //nolint:nilerr // it is in the edge
 		}
 		if f.machine != elf.EM_NONE && o.Machine != f.machine {
 			return nil // wheels bring some for other machines; nothing here can load them
