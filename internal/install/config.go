@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -154,9 +155,7 @@ func (c *config) readPip() error {
 		}
 	}
 	for _, s := range []string{"global", "install", "download"} {
-		for k, v := range sections[s] {
-			c.pip[k] = v
-		}
+		maps.Copy(c.pip, sections[s])
 	}
 	for _, kv := range h.environ {
 		k, v, _ := strings.Cut(kv, "=")
@@ -261,7 +260,7 @@ func (c *config) readIndexes(pyproject, uvToml []byte) error {
 	}
 	c.own = len(c.indexes) > before
 	for _, key := range []string{"index-url", "extra-index-url", "find-links"} {
-		for _, u := range strings.Fields(c.pip[key]) {
+		for u := range strings.FieldsSeq(c.pip[key]) {
 			c.addIndex("", u)
 		}
 	}
@@ -363,14 +362,14 @@ func (c *config) proxies() []string {
 	return out
 }
 
-// Where the user's files are in a step.
+// Where files of the host are in a step.
 const (
-	secretDir = "/run/exuvia/secret"
-	caAt      = secretDir + "/ca.pem"
-	clientAt  = secretDir + "/client.pem"
-	netrcAt   = secretDir + "/netrc"
-	uvTomlAt  = secretDir + "/config/uv/uv.toml"
-	linksAt   = secretDir + "/links"
+	hostFiles = "/run/exuvia/private"
+	caAt      = hostFiles + "/ca.pem"
+	clientAt  = hostFiles + "/client.pem"
+	netrcAt   = hostFiles + "/netrc"
+	uvTomlAt  = hostFiles + "/config/uv/uv.toml"
+	linksAt   = hostFiles + "/links"
 )
 
 // passed are settings of uv and pip that are no secrets: they change what is
@@ -407,7 +406,7 @@ func (c *config) apply(s *plan.Step) {
 	}
 	if file := c.firstFile(c.host.getenv("UV_CONFIG_FILE"), filepath.Join(c.configHome(), "uv", "uv.toml")); file != "" {
 		mount(file, uvTomlAt)
-		s.SecretEnv = append(s.SecretEnv, "XDG_CONFIG_HOME="+secretDir+"/config")
+		s.SecretEnv = append(s.SecretEnv, "XDG_CONFIG_HOME="+hostFiles+"/config")
 	}
 	if !c.private() {
 		return

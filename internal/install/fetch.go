@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,10 +56,8 @@ func newFetcher(cfg *config, cache *cas.Store) (*fetcher, error) {
 	value := func(names ...string) string {
 		for _, kv := range cfg.proxies() {
 			k, v, _ := strings.Cut(kv, "=")
-			for _, n := range names {
-				if k == n {
-					return v
-				}
+			if slices.Contains(names, k) {
+				return v
 			}
 		}
 		return ""

@@ -153,7 +153,7 @@ func TestForms(t *testing.T) {
 	own := merged(index.Sources("demo", "3.0", shelf.Port(), "leaf<2"), index.Files{"pkg/demo/__init__.py": "", "pkg/demo/__main__.py": "import leaf\nprint(leaf.name, __name__)\n", "demo/__main__.py": ""})
 	script := "# /// script\n# dependencies = [\"leaf\"]\n# ///\nimport leaf\nprint(leaf.name, __name__, __spec__.name)\n"
 	dynamic := merged(own, nil)
-	dynamic["pyproject.toml"] = strings.Replace(dynamic["pyproject.toml"], "dependencies = [\"leaf<2\", ]", "dynamic = [\"dependencies\"]", 1)
+	dynamic["pyproject.toml"] = strings.Replace(dynamic["pyproject.toml"], "dependencies = [\"leaf<2\"]", "dynamic = [\"dependencies\"]", 1)
 	tests := []struct {
 		name  string
 		files index.Files
@@ -162,9 +162,15 @@ func TestForms(t *testing.T) {
 		want  []string
 		says  string
 	}{
-		{"uv.lock with a member of the workspace", merged(withMember, index.Files{"uv.lock": shelf.uvLock(),
-			"pyproject.toml": "[project]\nname = \"demo\"\nversion = \"1.0\"\nrequires-python = \">=3.9\"\ndependencies = [\"leaf\", \"member\"]\n[tool.uv.sources]\nmember = { workspace = true }\n[tool.uv.workspace]\nmembers = [\"libs/*\"]\n"}),
-			"", nil, []string{"leaf 1.0", "member 1.0"}, "leaf __main__ main"},
+		{
+			"uv.lock with a member of the workspace", merged(withMember, index.Files{
+				"uv.lock":        shelf.uvLock(),
+				"pyproject.toml": "[project]\nname = \"demo\"\nversion = \"1.0\"\nrequires-python = \">=3.9\"\ndependencies = [\"leaf\", \"member\"]\n[tool.uv.sources]\nmember = { workspace = true }\n[tool.uv.workspace]\nmembers = [\"libs/*\"]\n",
+			}),
+			"", nil,
+			[]string{"leaf 1.0", "member 1.0"},
+			"leaf __main__ main",
+		},
 		{"pylock with sources", merged(py, index.Files{"pylock.toml": shelf.pylock(leaf1, "pure-1.0.tar.gz")}), "", nil, []string{"leaf 1.0", "pure 1.0"}, "leaf __main__ main"},
 		{"poetry.lock", merged(py, index.Files{"poetry.lock": poetry}), "", nil, []string{"leaf 1.0"}, "leaf __main__ main"},
 		{"requirements.txt", merged(py, index.Files{"requirements.txt": "-r base.txt\n", "base.txt": "top\nleaf; python_version < '3'\n"}), "", nil, []string{"leaf 1.0", "top 1.0"}, "leaf __main__ main"},
@@ -390,5 +396,44 @@ func TestStubsBehaveLikeScripts(t *testing.T) {
 		if e.From.Kind == tree.Project && e.From.Name != "demo" {
 			t.Errorf("%s is of %s", e.Path, e.From)
 		}
+	}
+}
+
+// Every Python that Debian has released installs by the same rules, also what
+// comes as sources for setuptools, from the index of this machine.
+func TestSuites(t *testing.T) {
+	for suite, version := range map[string]string{"bullseye": "3.9", "trixie": "3.13"} {
+		t.Run(suite, func(t *testing.T) {
+			s := onDebian(t, suite)
+			files := index.Files{
+				"requirements.txt": "docopt==0.6.2\nmarkupsafe\n",
+				"main.py":          "import docopt, markupsafe, sys\nfrom markupsafe import _speedups\nprint(docopt.__version__, '%d.%d' % sys.version_info[:2])\n",
+			}
+			r, p, err := s.install(t, write(t, files), project.Settings{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			argv, err := Entrypoint(p.Entries[0], s.rt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code, out := s.boot(t, r, argv...); code != 0 || !strings.HasPrefix(out, "0.6.2 "+version+"\n") {
+				t.Errorf("exit code %d: %s", code, out)
+			}
+			setuptools := false
+			for _, in := range r.Inputs {
+				setuptools = setuptools || strings.HasPrefix(in.Name, "setuptools-")
+			}
+			if !setuptools {
+				t.Errorf("the build backend is not among the inputs: %v", r.Inputs)
+			}
+			full, err := tree.Overlay(s.base.Tree, r.App)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := WithPycache(t.Context(), s.eng, full, s.rt); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

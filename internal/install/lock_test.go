@@ -197,8 +197,10 @@ wheels = [{ path = "../wheels/local-1-py3-none-any.whl", hashes = { sha256 = "` 
 		t.Fatal(err)
 	}
 	want := []locked{
-		{name: "leaf-dist", version: "1.0", wheels: []file{{name: "leaf_dist-1.0-py3-none-any.whl", url: "https://host/leaf_dist-1.0-py3-none-any.whl", size: 3, algo: "sha256", sum: sum0}},
-			sdist: &file{name: "leaf.tar.gz", url: "https://host/x", algo: "sha512", sum: "ab"}},
+		{
+			name: "leaf-dist", version: "1.0", wheels: []file{{name: "leaf_dist-1.0-py3-none-any.whl", url: "https://host/leaf_dist-1.0-py3-none-any.whl", size: 3, algo: "sha256", sum: sum0}},
+			sdist: &file{name: "leaf.tar.gz", url: "https://host/x", algo: "sha512", sum: "ab"},
+		},
 		{name: "optional", sdist: &file{name: "o-1.zip", url: "https://host/o-1.zip", algo: "sha256", sum: sum0, sub: "sub"}},
 		{name: "grouped", dir: "sub/libs/g/s"},
 		{name: "local", version: "1", wheels: []file{{name: "local-1-py3-none-any.whl", path: "wheels/local-1-py3-none-any.whl", algo: "sha256", sum: sum0}}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,7 +40,7 @@ func (j *job) lock(ctx context.Context, own *wheel) ([]locked, error) {
 		if strings.HasSuffix(p.DependencyFile, ".lock") {
 			return j.export(ctx)
 		}
-		return j.compile(ctx, question{doing: "resolving the script's dependencies", sources: true, args: []string{sourceAt + "/" + p.ScriptFile}})
+		return j.compile(ctx, question{doing: "resolving the script's dependencies", source: j.p.Sources, args: []string{sourceAt + "/" + p.ScriptFile}})
 	}
 	return nil, nil
 }
@@ -106,14 +107,13 @@ func outFile(out *tree.Tree, name string) ([]byte, error) {
 
 // question is what uv's resolver is asked.
 type question struct {
-	doing   string // for messages: "resolving requirements.txt"
-	text    string // requirements, beside what args name
-	args    []string
-	sources bool // the project's files are at sourceAt
-	pinned  bool // what is named is all there is
-	build   bool // it is what building needs, under the constraints of the project
-	wheels  *tree.Tree
-	at      string // what paths of the answer are relative to
+	doing  string // for messages: "resolving requirements.txt"
+	text   string // requirements, beside what args name
+	args   []string
+	source *tree.Tree // what is at sourceAt; nil for nothing
+	pinned bool       // what is named is all there is
+	build  bool       // it is what building needs, under the constraints of the project
+	wheels *tree.Tree
 }
 
 // compile asks uv for the newest versions that meet requirements, with the
@@ -145,13 +145,9 @@ func (j *job) compile(ctx context.Context, q question) ([]locked, error) {
 		return nil, err
 	}
 	s.with("in", inAt, in)
-	if q.sources {
-		source, err := j.sourceTree()
-		if err != nil {
-			return nil, err
-		}
+	if q.source != nil {
 		s.Dir = sourceAt
-		s.with("source", sourceAt, source)
+		s.with("source", sourceAt, q.source)
 	}
 	if q.wheels != nil {
 		s.with("wheels", wheelsAt, q.wheels)
@@ -207,6 +203,29 @@ func (j *job) sourceTree() (*tree.Tree, error) {
 	return tree.Overlay(j.p.Files, j.p.Sources)
 }
 
+// local is a requirement that is a place on disk, or a table of uv's that may
+// name one.
+var local = regexp.MustCompile(`(?m)^[ \t]*(-e\b|--editable\b|\.{0,2}/|file:)|@[ \t]*(file:|\.)|^[ \t]*\[tool\.uv\.sources`)
+
+// stating is what resolving may look at: the files that state dependencies,
+// and all others only where one of those names a place on disk. So a changed
+// line of code is no reason to resolve again.
+func (j *job) stating() (*tree.Tree, error) {
+	for e := range j.p.Sources.All() {
+		if !e.IsRegular() {
+			continue
+		}
+		data, err := e.ReadAll(maxLock)
+		if err != nil {
+			return nil, err
+		}
+		if local.Match(data) {
+			return j.sourceTree()
+		}
+	}
+	return j.p.Sources, nil
+}
+
 // unlocked resolves what pyproject.toml, setup.py or the project's own wheel
 // asks for.
 func (j *job) unlocked(ctx context.Context, own *wheel) ([]locked, error) {
@@ -230,7 +249,11 @@ func (j *job) unlocked(ctx context.Context, own *wheel) ([]locked, error) {
 	for _, g := range j.p.Groups {
 		args = append(args, "--group", sourceAt+"/pyproject.toml:"+g)
 	}
-	return j.compile(ctx, question{doing: "resolving " + j.p.DependencyFile, args: args, sources: true})
+	source, err := j.stating()
+	if err != nil {
+		return nil, err
+	}
+	return j.compile(ctx, question{doing: "resolving " + j.p.DependencyFile, args: args, source: source})
 }
 
 // requirements resolves requirements.txt. Hashes in it are the only ones that
@@ -241,8 +264,12 @@ func (j *job) requirements(ctx context.Context) ([]locked, error) {
 	if err != nil {
 		return nil, err
 	}
+	source, err := j.stating()
+	if err != nil {
+		return nil, err
+	}
 	list, err := j.compile(ctx, question{
-		doing: "resolving " + j.p.DependencyFile, args: []string{sourceAt + "/" + j.p.DependencyFile}, sources: true, pinned: len(allowed) > 0,
+		doing: "resolving " + j.p.DependencyFile, args: []string{sourceAt + "/" + j.p.DependencyFile}, source: source, pinned: len(allowed) > 0,
 	})
 	if err != nil || len(allowed) == 0 {
 		return list, err
@@ -262,7 +289,8 @@ func (j *job) requirements(ctx context.Context) ([]locked, error) {
 func (j *job) hashes() (map[string][]string, error) {
 	out := make(map[string][]string)
 	for e := range j.p.Sources.All() {
-		if !e.IsRegular() || !(strings.HasSuffix(e.Path, ".txt") || strings.HasSuffix(e.Path, ".in")) {
+		isList := strings.HasSuffix(e.Path, ".txt") || strings.HasSuffix(e.Path, ".in")
+		if !e.IsRegular() || !isList {
 			continue
 		}
 		data, err := e.ReadAll(maxLock)
@@ -288,7 +316,7 @@ func requirementHashes(text string) map[string][]string {
 			continue
 		}
 		name := project.Normalise(line[:end])
-		for _, f := range strings.Fields(line[end:]) {
+		for f := range strings.FieldsSeq(line[end:]) {
 			f = strings.TrimPrefix(f, "--hash=")
 			if sum, ok := strings.CutPrefix(f, "sha256:"); ok {
 				out[name] = append(out[name], strings.ToLower(sum))

@@ -150,8 +150,10 @@ func TestUVFaults(t *testing.T) {
 		kind fault.Kind
 		what string
 	}{
-		{"warning: x\nerror: No solution found when resolving dependencies\n  cause: Because nosuch was not found in the package registry and you require nosuch, we can conclude that your requirements are unsatisfiable.\n", fault.Dependency,
-			"resolving: Because nosuch was not found in the package registry and you require nosuch, we can conclude that your requirements are unsatisfiable"},
+		{
+			"warning: x\nerror: No solution found when resolving dependencies\n  cause: Because nosuch was not found in the package registry and you require nosuch, we can conclude that your requirements are unsatisfiable.\n", fault.Dependency,
+			"resolving: Because nosuch was not found in the package registry and you require nosuch, we can conclude that your requirements are unsatisfiable",
+		},
 		{"  × No solution found when resolving dependencies:\n  ╰─▶ Because a has no usable wheels\n", fault.Dependency, "Because a has no usable wheels"},
 		{"error: Failed to fetch: `https://u:pw@host.example/simple/x/`\n  cause: dns error\n", fault.Network, "cannot be reached (host.example)"},
 		{"error: Network connectivity is disabled, but x\n", fault.Network, "cannot be reached"},

@@ -2,6 +2,7 @@ package install
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -119,10 +120,8 @@ func parseWheelName(file string) (wheelName, error) {
 	if len(parts) == 6 {
 		w.build = parts[2]
 	}
-	for _, p := range parts {
-		if p == "" {
-			return wheelName{}, bad
-		}
+	if slices.Contains(parts, "") {
+		return wheelName{}, bad
 	}
 	last := parts[len(parts)-3:]
 	for py := range strings.SplitSeq(last[0], ".") {

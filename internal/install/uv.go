@@ -90,8 +90,10 @@ func (j *job) downloadUV(ctx context.Context, sum string) (cas.Blob, error) {
 	}
 	s := step{Step: plan.Step{
 		Name: "fetching uv", System: "pip",
-		Args: []string{"/usr/bin/python3", "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "download", "--quiet",
-			"--no-deps", "--only-binary", ":all:", "--require-hashes", "--dest", outAt, "-r", inAt + "/uv.txt"},
+		Args: []string{
+			"/usr/bin/python3", "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "download", "--quiet",
+			"--no-deps", "--only-binary", ":all:", "--require-hashes", "--dest", outAt, "-r", inAt + "/uv.txt",
+		},
 		Outs: []string{outAt}, Limit: 10 * time.Minute,
 	}, trees: engine.Trees{"pip": j.o.Pip}}
 	s.with("wanted", inAt, want)

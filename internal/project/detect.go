@@ -163,11 +163,16 @@ func (d *detection) script(ctx context.Context, file string) (*Project, error) {
 	if err := d.python(); err != nil {
 		return nil, err
 	}
-	if p.Files, err = d.keepAll(ctx, tree.Origin{Kind: tree.Project, Name: p.Name}, file); err != nil {
+	if p.Files, err = d.keepAll(ctx, p.origin(), file); err != nil {
 		return nil, err
 	}
 	if p.Sources, err = d.sources(); err != nil {
 		return nil, err
+	}
+	if ok { // its code states no dependency, so that changing it changes none
+		if p.Sources, err = p.Sources.With(tree.File(file, 0o644, doc.block, p.origin())); err != nil {
+			return nil, err
+		}
 	}
 	if len(p.Settings.Entry) == 0 {
 		p.Settings.Entry = []string{file}
@@ -389,6 +394,11 @@ func (d *detection) hasPython() bool {
 		}
 	}
 	return false
+}
+
+// origin is that of the project's files.
+func (p *Project) origin() tree.Origin {
+	return tree.Origin{Kind: tree.Project, Name: p.Name, Version: p.Version}
 }
 
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -50,7 +50,7 @@ type walk struct {
 // files walks the project's directory. What is left out, and may be missed,
 // becomes a note.
 func (d *detection) files(ctx context.Context) (*tree.Tree, error) {
-	w := &walk{d: d, from: tree.Origin{Kind: tree.Project, Name: d.p.Name, Version: d.p.Version}}
+	w := &walk{d: d, from: d.p.origin()}
 	var patterns []string
 	if d.has(".dockerignore") {
 		data, err := d.read(".dockerignore")

@@ -62,7 +62,7 @@ func FuzzPython(f *testing.F) {
 		if len(s) > 200 {
 			return
 		}
-		if out, err := poetryConstraint(s); err == nil {
+		if out, err := PoetryConstraint(s); err == nil {
 			if _, err := Satisfies(out, "3.11"); err != nil && utf8.ValidString(s) {
 				t.Errorf("%q became %q, which cannot be read: %v", s, out, err)
 			}

@@ -92,26 +92,56 @@ func TestForms(t *testing.T) {
 		files files
 		want  Project
 	}{
-		{"uv.lock comes first", files{"main.py": main, "pyproject.toml": py, "uv.lock": "version = 1\n", "requirements.txt": "", "pylock.toml": ""},
-			Project{Name: "my-app", Version: "1.2", Form: UVLock, DependencyFile: "uv.lock", RequiresPython: ">=3.11"}},
-		{"pylock", files{"main.py": main, "pylock.toml": "lock-version = \"1.0\"\n", "poetry.lock": ""},
-			Project{Name: "demo", Form: PyLock, DependencyFile: "pylock.toml"}},
-		{"named pylock", files{"main.py": main, "pylock.prod.toml": "lock-version = \"1.0\"\n"},
-			Project{Name: "demo", Form: PyLock, DependencyFile: "pylock.prod.toml"}},
-		{"poetry", files{"main.py": main, "poetry.lock": "", "pyproject.toml": "[tool.poetry]\nname = \"pp\"\nversion = \"2\"\npackage-mode = false\n[tool.poetry.dependencies]\npython = \"^3.9\"\n[build-system]\nrequires = [\"poetry-core\"]\n"},
-			Project{Name: "pp", Version: "2", Form: PoetryLock, DependencyFile: "poetry.lock", RequiresPython: ">=3.9,<4"}},
-		{"requirements", files{"main.py": main, "requirements.txt": "click\n", "pyproject.toml": py},
-			Project{Name: "my-app", Version: "1.2", Form: Requirements, DependencyFile: "requirements.txt", RequiresPython: ">=3.11"}},
-		{"PEP 621 without a lock", files{"main.py": main, "pyproject.toml": py, ".python-version": "3.12.4\n"},
-			Project{Name: "my-app", Version: "1.2", Form: PyProject, DependencyFile: "pyproject.toml", RequiresPython: ">=3.11", PythonPin: "3.12"}},
-		{"build system", files{"src/my_app/__main__.py": "", "pyproject.toml": py + "[build-system]\nrequires = [\"hatchling\"]\n"},
-			Project{Name: "my-app", Version: "1.2", Form: PyProject, DependencyFile: "pyproject.toml", RequiresPython: ">=3.11", BuildSystem: true}},
-		{"Poetry without a lock", files{"pp/__main__.py": "", "pyproject.toml": "[tool.poetry]\nname = \"pp\"\n[tool.poetry.dependencies]\nclick = \"*\"\n[build-system]\nrequires = [\"poetry-core\"]\n"},
-			Project{Name: "pp", Form: PyProject, DependencyFile: "pyproject.toml", BuildSystem: true, Dynamic: true}},
-		{"no package says uv", files{"main.py": main, "pyproject.toml": py + "[tool.uv]\npackage = false\n[build-system]\nrequires = [\"hatchling\"]\n"},
-			Project{Name: "my-app", Version: "1.2", Form: PyProject, DependencyFile: "pyproject.toml", RequiresPython: ">=3.11"}},
-		{"setup.py alone", files{"setup.py": "from setuptools import setup\nsetup()\n", "demo/__main__.py": ""},
-			Project{Name: "demo", Form: PyProject, DependencyFile: "setup.py", BuildSystem: true, Dynamic: true}},
+		{
+			"uv.lock comes first",
+			files{"main.py": main, "pyproject.toml": py, "uv.lock": "version = 1\n", "requirements.txt": "", "pylock.toml": ""},
+			Project{Name: "my-app", Version: "1.2", Form: UVLock, DependencyFile: "uv.lock", RequiresPython: ">=3.11"},
+		},
+		{
+			"pylock",
+			files{"main.py": main, "pylock.toml": "lock-version = \"1.0\"\n", "poetry.lock": ""},
+			Project{Name: "demo", Form: PyLock, DependencyFile: "pylock.toml"},
+		},
+		{
+			"named pylock",
+			files{"main.py": main, "pylock.prod.toml": "lock-version = \"1.0\"\n"},
+			Project{Name: "demo", Form: PyLock, DependencyFile: "pylock.prod.toml"},
+		},
+		{
+			"poetry",
+			files{"main.py": main, "poetry.lock": "", "pyproject.toml": "[tool.poetry]\nname = \"pp\"\nversion = \"2\"\npackage-mode = false\n[tool.poetry.dependencies]\npython = \"^3.9\"\n[build-system]\nrequires = [\"poetry-core\"]\n"},
+			Project{Name: "pp", Version: "2", Form: PoetryLock, DependencyFile: "poetry.lock", RequiresPython: ">=3.9,<4"},
+		},
+		{
+			"requirements",
+			files{"main.py": main, "requirements.txt": "click\n", "pyproject.toml": py},
+			Project{Name: "my-app", Version: "1.2", Form: Requirements, DependencyFile: "requirements.txt", RequiresPython: ">=3.11"},
+		},
+		{
+			"PEP 621 without a lock",
+			files{"main.py": main, "pyproject.toml": py, ".python-version": "3.12.4\n"},
+			Project{Name: "my-app", Version: "1.2", Form: PyProject, DependencyFile: "pyproject.toml", RequiresPython: ">=3.11", PythonPin: "3.12"},
+		},
+		{
+			"build system",
+			files{"src/my_app/__main__.py": "", "pyproject.toml": py + "[build-system]\nrequires = [\"hatchling\"]\n"},
+			Project{Name: "my-app", Version: "1.2", Form: PyProject, DependencyFile: "pyproject.toml", RequiresPython: ">=3.11", BuildSystem: true},
+		},
+		{
+			"Poetry without a lock",
+			files{"pp/__main__.py": "", "pyproject.toml": "[tool.poetry]\nname = \"pp\"\n[tool.poetry.dependencies]\nclick = \"*\"\n[build-system]\nrequires = [\"poetry-core\"]\n"},
+			Project{Name: "pp", Form: PyProject, DependencyFile: "pyproject.toml", BuildSystem: true, Dynamic: true},
+		},
+		{
+			"no package says uv",
+			files{"main.py": main, "pyproject.toml": py + "[tool.uv]\npackage = false\n[build-system]\nrequires = [\"hatchling\"]\n"},
+			Project{Name: "my-app", Version: "1.2", Form: PyProject, DependencyFile: "pyproject.toml", RequiresPython: ">=3.11"},
+		},
+		{
+			"setup.py alone",
+			files{"setup.py": "from setuptools import setup\nsetup()\n", "demo/__main__.py": ""},
+			Project{Name: "demo", Form: PyProject, DependencyFile: "setup.py", BuildSystem: true, Dynamic: true},
+		},
 		{"bare", files{"main.py": main}, Project{Name: "demo", Form: Bare}},
 		{"settings alone state no dependencies", files{"main.py": main, "pyproject.toml": "[tool.exuvia]\n"}, Project{Name: "demo", Form: Bare}},
 	}
@@ -136,15 +166,21 @@ func TestScripts(t *testing.T) {
 		file string
 		want Project
 	}{
-		{"my-tool.py", Project{Name: "my-tool", Form: Script, DependencyFile: "my-tool.py", ScriptFile: "my-tool.py", RequiresPython: ">=3.11",
+		{"my-tool.py", Project{
+			Name: "my-tool", Form: Script, DependencyFile: "my-tool.py", ScriptFile: "my-tool.py", RequiresPython: ">=3.11",
 			Entries:  []Entry{{Name: "my-tool", Kind: EntryModule, Module: "my-tool", Path: "my-tool.py", Spec: "my-tool.py"}},
-			Settings: Settings{Entry: []string{"my-tool.py"}, Ports: []int{80}}}},
-		{"locked.py", Project{Name: "locked", Form: Script, DependencyFile: "locked.py.lock", ScriptFile: "locked.py", RequiresPython: ">=3.11",
+			Settings: Settings{Entry: []string{"my-tool.py"}, Ports: []int{80}},
+		}},
+		{"locked.py", Project{
+			Name: "locked", Form: Script, DependencyFile: "locked.py.lock", ScriptFile: "locked.py", RequiresPython: ">=3.11",
 			Entries:  []Entry{{Name: "locked", Kind: EntryModule, Module: "locked", Path: "locked.py", Spec: "locked.py"}},
-			Settings: Settings{Entry: []string{"locked.py"}, Ports: []int{80}}}},
-		{"plain.py", Project{Name: "plain", Form: Bare, ScriptFile: "plain.py",
+			Settings: Settings{Entry: []string{"locked.py"}, Ports: []int{80}},
+		}},
+		{"plain.py", Project{
+			Name: "plain", Form: Bare, ScriptFile: "plain.py",
 			Entries:  []Entry{{Name: "plain", Kind: EntryModule, Module: "plain", Path: "plain.py", Spec: "plain.py"}},
-			Settings: Settings{Entry: []string{"plain.py"}}}},
+			Settings: Settings{Entry: []string{"plain.py"}},
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {
@@ -307,8 +343,11 @@ func TestFilesThatGoIn(t *testing.T) {
 		add      []string
 	}{
 		{"plain", Settings{}, nil},
-		{"included by name", Settings{Include: []string{".env", "out", "tests", "node_modules/**", "data/b.log"}},
-			[]string{".env", "data/b.log", "node_modules/x/y.js", "out/x", "tests/test_x.py"}},
+		{
+			"included by name",
+			Settings{Include: []string{".env", "out", "tests", "node_modules/**", "data/b.log"}},
+			[]string{".env", "data/b.log", "node_modules/x/y.js", "out/x", "tests/test_x.py"},
+		},
 		{"never, by any name", Settings{Include: []string{".git", ".venv", "**/__pycache__"}}, nil},
 	}
 	for _, tt := range tests {
@@ -461,4 +500,19 @@ func TestWorkspaceMember(t *testing.T) {
 	}.write(t)
 	_, err := Detect(t.Context(), filepath.Join(dir, "libs/one"), Options{Cache: store(t)})
 	wantFault(t, err, fault.Project, "is a member of the uv workspace", "uv export --package one")
+}
+
+// Resolving again because a line of code changed would cost a minute.
+func TestSourcesOfAScriptAreItsMetadata(t *testing.T) {
+	digest := func(code string) string {
+		dir := files{"job.py": "#!/usr/bin/python\n# /// script\n# dependencies = []\n# ///\n" + code}.write(t)
+		p, err := Detect(t.Context(), filepath.Join(dir, "job.py"), Options{Cache: store(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Sources.Digest()
+	}
+	if digest("print(1)\n") != digest("print(2)\n") {
+		t.Error("code counts as a statement of dependencies")
+	}
 }

@@ -54,7 +54,10 @@ func (d *detection) describe() error {
 			p.Dynamic = p.Dynamic || field == "dependencies" || field == "optional-dependencies"
 		}
 	}
-	p.BuildSystem = py.BuildSystem != nil && (py.Tool.UV.Package == nil || *py.Tool.UV.Package)
+	p.BuildSystem = py.BuildSystem != nil
+	if py.Tool.UV.Package != nil {
+		p.BuildSystem = *py.Tool.UV.Package
+	}
 	if py.BuildSystem == nil && py.Project == nil && py.Tool.Poetry == nil && d.has("setup.py") {
 		p.BuildSystem, p.Dynamic = true, true // PEP 517: setuptools, when nothing else is said
 	}
@@ -75,7 +78,7 @@ func (d *detection) describePoetry(t *poetry) error {
 		p.Version = t.Version
 	}
 	if python, ok := t.Dependencies["python"].(string); ok && p.RequiresPython == "" {
-		requires, err := poetryConstraint(python)
+		requires, err := PoetryConstraint(python)
 		if err != nil {
 			return fault.Wrap(err, fault.Project, "correct python in [tool.poetry.dependencies]", "reading pyproject.toml")
 		}

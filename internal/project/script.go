@@ -31,7 +31,7 @@ func inlineMetadata(name string, data []byte) (document, bool, error) {
 			b.WriteString(strings.TrimPrefix(line, " "))
 			b.WriteByte('\n')
 		}
-		found = append(found, document{name: name, data: []byte(b.String()), first: strings.Count(text[:m[4]], "\n")})
+		found = append(found, document{name: name, data: []byte(b.String()), first: strings.Count(text[:m[4]], "\n"), block: []byte(text[m[0]:m[1]] + "\n")})
 	}
 	switch len(found) {
 	case 0:

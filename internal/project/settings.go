@@ -55,10 +55,10 @@ func keysAt(t reflect.Type, keys []string) []string {
 		return nil
 	}
 	var out []string
-	for i := range t.NumField() {
-		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("toml"), ",")
+	for field := range t.Fields() {
+		tag, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
 		if len(keys) > 0 && keys[0] == tag {
-			return keysAt(t.Field(i).Type, keys[1:])
+			return keysAt(field.Type, keys[1:])
 		}
 		out = append(out, tag)
 	}

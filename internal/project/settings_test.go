@@ -27,8 +27,8 @@ func TestMerge(t *testing.T) {
 
 func tags(t reflect.Type) []string {
 	var out []string
-	for i := range t.NumField() {
-		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("toml"), ",")
+	for field := range t.Fields() {
+		tag, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
 		out = append(out, tag)
 	}
 	return out

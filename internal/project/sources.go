@@ -31,7 +31,7 @@ func (d *detection) sources() (*tree.Tree, error) {
 		files = append(files, more...)
 	}
 	slices.Sort(files)
-	from := tree.Origin{Kind: tree.Project, Name: d.p.Name, Version: d.p.Version}
+	from := d.p.origin()
 	var entries []tree.Entry
 	for _, name := range slices.Compact(files) {
 		e, err := d.keep(name, from)

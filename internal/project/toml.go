@@ -14,7 +14,8 @@ import (
 type document struct {
 	name  string // for messages, relative to the project
 	data  []byte
-	first int // lines of the file before data
+	first int    // lines of the file before data
+	block []byte // of a script: the comment that data was in
 }
 
 // decode reads all that into has a field for. A syntax error, or a value of

@@ -85,9 +85,9 @@ func readPin(text string) (string, error) {
 	return "", nil
 }
 
-// poetryConstraint turns Poetry's own version syntax ("^3.11", "~3.9",
+// PoetryConstraint turns Poetry's own version syntax ("^3.11", "~3.9",
 // "3.11.*", a bare "3.11") into PEP 440 specifiers. Alternatives ("||") stay.
-func poetryConstraint(s string) (string, error) {
+func PoetryConstraint(s string) (string, error) {
 	var alternatives []string
 	for alt := range strings.SplitSeq(s, "|") {
 		if strings.TrimSpace(alt) == "" {

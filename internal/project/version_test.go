@@ -43,12 +43,12 @@ func TestPoetryConstraint(t *testing.T) {
 		"^3.9": ">=3.9,<4", "^3.9.1": ">=3.9.1,<4", "~3.9": ">=3.9,<3.10", "~3": ">=3,<4", "3.11": "==3.11.*", "3.11.2": "==3.11.2",
 		">=3.9,<3.13": ">=3.9,<3.13", "*": "", "^0.2.3": ">=0.2.3,<0.3", "~2.7 || ^3.6": ">=2.7,<2.8||>=3.6,<4", "3.11.*": "==3.11.*",
 	} {
-		got, err := poetryConstraint(in)
+		got, err := PoetryConstraint(in)
 		if err != nil || got != want {
 			t.Errorf("%q is %q, %v; want %q", in, got, err, want)
 		}
 	}
-	if got, err := poetryConstraint("^x"); err == nil {
+	if got, err := PoetryConstraint("^x"); err == nil {
 		t.Errorf("^x is %q", got)
 	}
 }
