@@ -124,7 +124,8 @@ func newBench(t *testing.T, env map[string]string) *bench {
 	return b
 }
 
-func (b *bench) wheel(t *testing.T, name, version string) string {
+func (b *bench) wheel(t *testing.T, name string) string {
+	const version = "1.0"
 	t.Helper()
 	file, data := index.Wheel(t, name, version, nil)
 	b.Add(name, file, data)
@@ -153,7 +154,7 @@ func TestInstallFromALock(t *testing.T) {
 		Form: project.PyLock, DependencyFile: "pylock.toml",
 		Files:   mustTree(t, made("main.py", "x"), made("data/a.csv", "1")),
 		Entries: []project.Entry{{Name: "main", Kind: project.EntryModule, Module: "main", Path: "main.py", Spec: "main.py"}},
-		Sources: mustTree(t, made("pylock.toml", lockHead+b.wheel(t, "leaf", "1.0"))),
+		Sources: mustTree(t, made("pylock.toml", lockHead+b.wheel(t, "leaf"))),
 	}
 	r, err := b.install(t, p)
 	if err != nil {
@@ -187,8 +188,8 @@ func TestStepsThatBuildKnowNoSecrets(t *testing.T) {
 		}
 		b := newBench(t, env)
 		delete(env, "HTTPS_PROXY") // the index of this test is no proxy's
-		b.hand.answers["resolving requirements.txt"] = lockHead + b.wheel(t, "leaf", "1.0") + b.sdist(t, "pure")
-		b.hand.answers["resolving what building pure needs"] = lockHead + b.wheel(t, "tool", "1.0")
+		b.hand.answers["resolving requirements.txt"] = lockHead + b.wheel(t, "leaf") + b.sdist(t, "pure")
+		b.hand.answers["resolving what building pure needs"] = lockHead + b.wheel(t, "tool")
 		b.hand.builds = func(_ string, trees engine.Trees) (string, []byte, error) {
 			if _, ok := trees["wheels"].Lookup("tool-1.0-py3-none-any.whl"); !ok {
 				t.Error("the build backend is not there")
@@ -229,7 +230,7 @@ func TestStepsThatBuildKnowNoSecrets(t *testing.T) {
 // only where nothing else helps.
 func TestBuildsThatNeedMore(t *testing.T) {
 	b := newBench(t, nil)
-	b.hand.answers["what building pure needs"] = lockHead + b.wheel(t, "tool", "1.0")
+	b.hand.answers["what building pure needs"] = lockHead + b.wheel(t, "tool")
 	compiled := 0
 	b.in.o.Compiler = func(context.Context) (*tree.Tree, error) {
 		return tree.New(tree.File("usr/bin/cc", 0o755, []byte("ELF"), tree.Origin{}))
