@@ -21,8 +21,31 @@ import (
 	"exuvia/internal/verify"
 )
 
+// subtract leaves out what the base has: libraries by the loader's rules, and
+// files that are the same.
+func (b *build) subtract() error {
+	if b.base.Tree.Len() == 0 {
+		return nil
+	}
+	left, dropped, err := sharedlib.Subtract(b.lean, b.base.Tree)
+	if err != nil {
+		return fmt.Errorf("comparing libraries with %s: %w", b.base.Ref, err)
+	}
+	for _, p := range dropped {
+		b.moves = append(b.moves, reduce.Move{From: p, Why: "the base has it: " + b.base.Ref})
+	}
+	b.lean = left.Filter(func(e tree.Entry) bool {
+		have, ok := b.base.Tree.Lookup(e.Path)
+		return !ok || e.IsDir() || have.Mode != e.Mode || have.Sum != e.Sum || have.Link != e.Link
+	})
+	return nil
+}
+
 // reduce runs the plan's passes over what the analysis kept.
 func (b *build) reduce(ctx context.Context) error {
+	if err := b.subtract(); err != nil {
+		return err
+	}
 	for _, p := range b.plan.Passes {
 		pass, err := reduce.Named(p.Name)
 		if err != nil {
@@ -45,6 +68,7 @@ func (b *build) reduce(ctx context.Context) error {
 
 // Names of the layers, by rate of change: the first changes least.
 const (
+	layerBase         = "base"
 	layerSystem       = "system"
 	layerDependencies = "dependencies"
 	layerApp          = "app"
@@ -64,7 +88,11 @@ func (b *build) layerOf(e tree.Entry) string {
 // assemble writes the image to the store, where it has no name yet, and reads
 // it back.
 func (b *build) assemble(ctx context.Context) error {
-	img, layers, err := oci.Assemble(ctx, b.Cache, oci.Split(b.lean, b.layerOf, layerSystem, layerDependencies, layerApp), b.plan.Config, oci.Meta{
+	parts := oci.Split(b.lean, b.layerOf, layerSystem, layerDependencies, layerApp)
+	if b.base.Tree.Len() > 0 {
+		parts = append([]oci.LayerSpec{{Name: layerBase, Tree: b.base.Tree}}, parts...)
+	}
+	img, layers, err := oci.Assemble(ctx, b.Cache, parts, b.plan.Config, oci.Meta{
 		Platform: b.Platform, Epoch: b.Epoch, Base: b.base.Ref, Name: b.project.Name, Version: b.project.Version,
 	})
 	if err != nil {
