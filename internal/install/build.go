@@ -292,6 +292,9 @@ func (j *job) buildWith(ctx context.Context, s source, tools []wheel) (*wheel, e
 		if err != nil {
 			return nil, fault.Wrap(err, fault.Dependency, "choose another version of "+s.name, "building %s", s.name)
 		}
+		if name.name != s.name && s.name == j.p.Name {
+			return nil, fault.New(fault.Project, "write it as name in [project] of pyproject.toml", "the project is called %s, but its wheel %s", s.name, name.name)
+		}
 		if name.name != s.name {
 			return nil, fault.New(fault.Dependency, "correct its name where it is required", "building %s gave a wheel of %s", s.name, name.name)
 		}

@@ -64,7 +64,39 @@ func (d *detection) describe() error {
 	if py.Tool.Poetry != nil {
 		return d.describePoetry(py.Tool.Poetry)
 	}
+	if p.BuildSystem && py.Project == nil {
+		p.Dynamic = true
+		p.Name = d.setuptoolsName()
+	}
 	return nil
+}
+
+// Where a project of setuptools alone writes its name. A name that is computed
+// is not found, and shows when the wheel is built.
+var (
+	nameInCfg = regexp.MustCompile(`(?ms)^\[metadata\][^\[]*?^name[ \t]*[=:][ \t]*([A-Za-z0-9._-]+)[ \t]*$`)
+	nameInPy  = regexp.MustCompile(`\bname[ \t]*=[ \t]*["']([A-Za-z0-9._-]+)["']`)
+)
+
+// setuptoolsName finds the name in setup.cfg or setup.py, "" where it is not
+// plain to see.
+func (d *detection) setuptoolsName() string {
+	for _, f := range []struct {
+		file string
+		name *regexp.Regexp
+	}{{"setup.cfg", nameInCfg}, {"setup.py", nameInPy}} {
+		if !d.has(f.file) {
+			continue
+		}
+		data, err := d.read(f.file)
+		if err != nil {
+			return "" // it fails again, with its reason, when it is kept
+		}
+		if m := f.name.FindSubmatch(data); m != nil {
+			return string(m[1])
+		}
+	}
+	return ""
 }
 
 // describePoetry reads what projects of Poetry before version 2 state in its
