@@ -142,8 +142,11 @@ func TestForms(t *testing.T) {
 			files{"setup.py": "from setuptools import setup\nsetup(\n  name='Old_One')\n", "demo/__main__.py": ""},
 			Project{Name: "old-one", Form: PyProject, DependencyFile: "setup.py", BuildSystem: true, Dynamic: true},
 		},
-		{"setup.cfg", files{"setup.py": "from setuptools import setup\nsetup()\n", "setup.cfg": "[metadata]\nauthor = x\nname = cfg.name\n[options]\nname = no\n", "demo/__main__.py": ""},
-			Project{Name: "cfg-name", Form: PyProject, DependencyFile: "setup.py", BuildSystem: true, Dynamic: true}},
+		{
+			"setup.cfg",
+			files{"setup.py": "from setuptools import setup\nsetup()\n", "setup.cfg": "[metadata]\nauthor = x\nname = cfg.name\n[options]\nname = no\n", "demo/__main__.py": ""},
+			Project{Name: "cfg-name", Form: PyProject, DependencyFile: "setup.py", BuildSystem: true, Dynamic: true},
+		},
 		{"bare", files{"main.py": main}, Project{Name: "demo", Form: Bare}},
 		{"settings alone state no dependencies", files{"main.py": main, "pyproject.toml": "[tool.exuvia]\n"}, Project{Name: "demo", Form: Bare}},
 	}

@@ -1,6 +1,9 @@
 package index
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // backend is a build backend that needs nothing: it packs every file of the
 // directory pkg, and a module that says what the build could see.
@@ -53,13 +56,14 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 // see of the machine: its environment, the files around it, and under
 // "network" whether it reached the port on this machine.
 func Sources(name, version string, port int, requires ...string) Files {
-	list := "["
-	for _, r := range requires {
-		list += fmt.Sprintf("%q, ", r)
+	quoted := make([]string, len(requires))
+	for i, r := range requires {
+		quoted[i] = fmt.Sprintf("%q", r)
 	}
+	list := "[" + strings.Join(quoted, ", ") + "]"
 	return Files{
-		"pyproject.toml": fmt.Sprintf("[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n[project]\nname = %q\nversion = %q\ndependencies = %s]\n", name, version, list),
-		"backend.py":     fmt.Sprintf(backend, name, version, list+"]", port),
+		"pyproject.toml": fmt.Sprintf("[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n[project]\nname = %q\nversion = %q\ndependencies = %s\n", name, version, list),
+		"backend.py":     fmt.Sprintf(backend, name, version, list, port),
 	}
 }
 
