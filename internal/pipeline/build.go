@@ -250,8 +250,8 @@ func (b *build) bases(ctx context.Context) error {
 // buildKey is everything that can change the image or what is known of it.
 func (b *build) buildKey() string {
 	p := *b.project
-	p.Dir, p.Files = "", nil
-	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.system.Ref, b.system.Tree.Digest(), b.base.Ref,
+	p.Dir, p.Files, p.Sources = "", nil, nil // where it is does not matter, and trees have digests
+	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.system.Ref, b.system.Tree.Digest(), b.base.Ref,
 		b.base.Tree.Digest(), b.variant.Name, b.Epoch.Unix(), b.Platform.String())
 }
 
