@@ -98,7 +98,8 @@ func (p *process) stop(sig os.Signal, limit time.Duration) bool {
 }
 
 // until waits for the process to exit, to listen on a port (one that wanted
-// accepts), or for the limit.
+// accepts; nil is none), or for the limit. What listens is asked for once a
+// poll: to tell, the kernel may walk a table of all its connections.
 func (p *process) until(ctx context.Context, limit, poll time.Duration, wanted func(int) bool) (state, []int, error) {
 	select {
 	case <-p.done:
@@ -109,6 +110,10 @@ func (p *process) until(ctx context.Context, limit, poll time.Duration, wanted f
 	defer end.Stop()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	look := tick.C
+	if wanted == nil {
+		look = nil
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -118,7 +123,7 @@ func (p *process) until(ctx context.Context, limit, poll time.Duration, wanted f
 			return exits, nil, p.err
 		case <-end.C:
 			return runs, nil, nil
-		case <-tick.C:
+		case <-look:
 			ports, err := p.Listening()
 			if err != nil {
 				continue // between its end and done; the limit holds for anything else

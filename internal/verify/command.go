@@ -71,7 +71,8 @@ func (v *verifier) runOnce(ctx context.Context, s Subject, name string, argv []s
 		return answer{}, err
 	}
 	defer p.kill()
-	st, _, err := p.until(ctx, limit, v.limits.poll, anyPort)
+	// Few listen here, and those lose nothing by waiting.
+	st, _, err := p.until(ctx, limit, 5*v.limits.poll, anyPort)
 	if err != nil {
 		return answer{}, err
 	}

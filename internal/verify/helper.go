@@ -40,8 +40,7 @@ func (v *verifier) script(ctx context.Context, s Subject, text, input string, o 
 		return engine.Exit{}, err
 	}
 	defer p.kill()
-	never := func(int) bool { return false }
-	st, _, err := p.until(ctx, v.limits.script, v.limits.poll, never)
+	st, _, err := p.until(ctx, v.limits.script, v.limits.poll, nil)
 	if err == nil && st != exits {
 		err = fmt.Errorf("a helper takes more than %s", v.limits.script)
 	}

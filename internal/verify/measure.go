@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -62,7 +61,6 @@ func Measure(ctx context.Context, t Trial) ([]Series, error) {
 	if len(t.Subjects) == 0 || t.Starts < 1 {
 		return nil, fmt.Errorf("measuring %d subjects %d times: nothing to do", len(t.Subjects), t.Starts)
 	}
-	t.limits.poll = cmp.Or(t.limits.poll, time.Millisecond)
 	t.limits = t.limits.defaults(t.Probe)
 	dir, err := newScratch(t.Temp)
 	if err != nil {
@@ -75,10 +73,11 @@ func Measure(ctx context.Context, t Trial) ([]Series, error) {
 	}
 	subjects := append(slices.Clone(t.Subjects), t.Subjects[0])
 	out := make([]Series, len(subjects))
+	ports := slices.Repeat([]int{-1}, len(subjects))
 	for round := range t.Starts + 1 {
 		for i := range subjects {
 			n := (round + i) % len(subjects)
-			s, err := t.once(ctx, subjects[n], o)
+			s, err := t.once(ctx, subjects[n], o, &ports[n])
 			if err != nil {
 				return nil, fmt.Errorf("measuring %s: %w", subjects[n].Name, err)
 			}
@@ -99,8 +98,9 @@ func Measure(ctx context.Context, t Trial) ([]Series, error) {
 	return out, nil
 }
 
-// once makes one start.
-func (t Trial) once(ctx context.Context, s Subject, o engine.BootOptions) (Sample, error) {
+// once makes one start. Port is where the subject listens, 0 if it ends by
+// itself, -1 if that is not known yet; then it is found out.
+func (t Trial) once(ctx context.Context, s Subject, o engine.BootOptions, port *int) (Sample, error) {
 	if t.Probe.Args != nil {
 		s.Config.Cmd = t.Probe.Args
 	}
@@ -110,18 +110,19 @@ func (t Trial) once(ctx context.Context, s Subject, o engine.BootOptions) (Sampl
 		return Sample{}, err
 	}
 	defer p.kill()
-	wanted := func(port int) bool { return t.Probe.Port == 0 || port == t.Probe.Port }
-	st, ports, err := p.until(ctx, t.limits.start, t.limits.poll, wanted)
-	if err != nil {
-		return Sample{}, err
+	if *port < 0 {
+		if *port, err = t.find(ctx, p, s); err != nil {
+			return Sample{}, err
+		}
 	}
-	if st == exits {
-		return Sample{First: t.Clock().Sub(begin)}, nil
+	if *port == 0 {
+		st, _, err := p.until(ctx, t.limits.start, t.limits.poll, nil)
+		if err == nil && st != exits {
+			err = fmt.Errorf("it has not ended after %s, as it did before", t.limits.start)
+		}
+		return Sample{First: t.Clock().Sub(begin)}, err
 	}
-	if st != listens {
-		return Sample{}, fmt.Errorf("it %s for %s", st, t.limits.start)
-	}
-	if err := t.first(ctx, p, choose(t.Probe, s.Config, ports)); err != nil {
+	if err := t.first(ctx, p, *port); err != nil {
 		return Sample{}, err
 	}
 	sample := Sample{First: t.Clock().Sub(begin)}
@@ -132,21 +133,49 @@ func (t Trial) once(ctx context.Context, s Subject, o engine.BootOptions) (Sampl
 	return sample, p.err
 }
 
-// first waits for the first byte of an answer to GET /, whatever it is.
+// find gives the port that a subject listens on, 0 if it exits.
+func (t Trial) find(ctx context.Context, p *process, s Subject) (int, error) {
+	wanted := func(port int) bool { return t.Probe.Port == 0 || port == t.Probe.Port }
+	st, ports, err := p.until(ctx, t.limits.start, t.limits.poll, wanted)
+	switch {
+	case err != nil:
+		return 0, err
+	case st == exits:
+		return 0, nil
+	case st == runs:
+		return 0, fmt.Errorf("it %s for %s", st, t.limits.start)
+	}
+	return choose(t.Probe, s.Config, ports), nil
+}
+
+// first waits for the first byte of an answer to GET /, whatever it is. It
+// tries to connect every millisecond: that costs next to nothing, and looking
+// for what listens does not.
 func (t Trial) first(ctx context.Context, p *process, port int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.limits.start, errTooLong)
 	defer cancel()
-	c, err := p.Dial(ctx, port)
-	if err != nil {
-		return fmt.Errorf("connecting to port %d: %w", port, err)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := p.Dial(ctx, port)
+		if err == nil {
+			return hello(ctx, c, port)
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("it ended with exit code %d: %s", p.exit.Code, engine.LastLines(string(p.exit.Stderr), 3))
+		case <-ctx.Done():
+			return fmt.Errorf("connecting to port %d: %w", port, context.Cause(ctx))
+		case <-tick.C:
+		}
 	}
+}
+
+// hello asks over c, which it closes.
+func hello(ctx context.Context, c net.Conn, port int) error {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	return hello(c, port)
-}
-
-func hello(c net.Conn, port int) error {
 	request := "GET / HTTP/1.1\r\nHost: localhost:" + strconv.Itoa(port) + "\r\nUser-Agent: exuvia\r\nAccept: */*\r\nConnection: close\r\n\r\n"
 	if _, err := c.Write([]byte(request)); err != nil {
 		return fmt.Errorf("asking port %d: %w", port, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -517,5 +518,19 @@ func TestMeasure(t *testing.T) {
 	}
 	if len(boots.boots) != 15 {
 		t.Errorf("%d boots", len(boots.boots))
+	}
+}
+
+// Of a command, the end is the answer.
+func TestMeasureCommands(t *testing.T) {
+	in, boots := input(t, prints(0, "", ""), prints(0, "", ""))
+	got, err := Measure(t.Context(), Trial{Booter: boots, Subjects: []Subject{in.Lean}, Starts: 1, Temp: t.TempDir(), Clock: clock(), limits: quick})
+	if err != nil || len(got) != 2 || got[0].First != time.Second || got[0].PSS != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	in, boots = input(t, nil, func([]string, string) app { return app{stay: true} })
+	_, err = Measure(t.Context(), Trial{Booter: boots, Subjects: []Subject{in.Lean}, Starts: 1, Temp: t.TempDir(), Clock: clock(), limits: limits{start: 10 * time.Millisecond}})
+	if err == nil || !strings.Contains(err.Error(), "measuring lean: it runs on without listening for 10ms") {
+		t.Errorf("error is %v", err)
 	}
 }
