@@ -21,6 +21,7 @@ func settingFlags(f *pflag.FlagSet, s *project.Settings) {
 	f.StringArrayVar(&s.Include, "include", nil, "project file to keep though it is ignored or looks like a secret")
 	f.StringArrayVar(&s.Exclude, "exclude", nil, "project files to leave out, a pattern as in .dockerignore")
 	f.StringArrayVar(&s.Keep, "keep", nil, `module, "dist:NAME" or "/path" to keep in any case`)
+	f.StringArrayVar(&s.KeepSource, "keep-source", nil, "distribution or path whose Python sources stay, for code that reads them")
 	f.StringToStringVar(&s.Env, "env", nil, "environment variable of the image, KEY=value")
 	f.StringToStringVar(&s.Labels, "labels", nil, "label of the image, KEY=value")
 	f.StringVar(&s.User, "user", "", `user of the image (default "65532:65532")`)

@@ -30,7 +30,7 @@ func (b *build) newFinders(ctx context.Context) (*finders, error) {
 	f := &finders{}
 	var err error
 	f.imports, err = pyimport.New(ctx, pyimport.Input{
-		Tree: b.full, Engine: b.Engine, Python: b.runtime, Cache: b.Cache, Main: b.mainModules(),
+		Tree: b.full, Engine: b.Engine, Python: b.runtime, Cache: b.Cache, Path: b.scriptPath(), Main: b.mainModules(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading imports: %w", err)
@@ -61,6 +61,17 @@ func (f *finders) named(names []string) ([]reach.Finder, error) {
 		out = append(out, found...)
 	}
 	return out, nil
+}
+
+// scriptPath lists what the entry points put first on sys.path.
+func (b *build) scriptPath() []string {
+	var out []string
+	for _, e := range b.project.Entries {
+		if d := path.Join("app", e.Dir); !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // mainModules run as __main__.

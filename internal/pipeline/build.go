@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -267,6 +270,8 @@ func (b *build) installed(ctx context.Context) error {
 		return err
 	}
 	b.out.Python = b.runtime.Full
+	b.out.Notes = append(append(b.out.Notes, b.project.Notes...), b.app.Notes...)
+	b.out.Inputs = append(b.inputs(), b.app.Inputs...)
 	made, err := contractFiles(b.system.Tree)
 	if err != nil {
 		return err
@@ -294,6 +299,15 @@ func (b *build) installApp(ctx context.Context) error {
 	}
 	b.app, err = b.Install(pip.Tree, b.compiler).Install(ctx, b.project, b.system, b.runtime)
 	return err
+}
+
+// inputs are what the system was made from.
+func (b *build) inputs() []report.Input {
+	var out []report.Input
+	for _, name := range slices.Sorted(maps.Keys(b.system.Inputs)) {
+		out = append(out, report.Input{Name: name, Digest: strings.TrimPrefix(b.system.Inputs[name], "sha256:")})
+	}
+	return out
 }
 
 // compiler is what builds C extensions on the system.

@@ -40,6 +40,7 @@ var documented = []setting{
 	{"writable", `["/data"]`, "directories that stay writable where the root is read-only; /tmp always does"},
 	{"passes", `["bytecode", "strip"]`, "reductions to run, in this order, in place of the variant's own"},
 	{"disable", `["archive"]`, "reductions not to run"},
+	{"keep-source", `["inspected"]`, "distributions and paths whose Python sources stay, for code that reads them"},
 	{"optimize", `0`, "optimisation of bytecode: 1 drops asserts, 2 docstrings too"},
 }
 

@@ -69,27 +69,28 @@ type Entry struct {
 // Settings are [tool.exuvia] of pyproject.toml; the command line has a flag
 // for each and wins over it. The zero value is the default of everything.
 type Settings struct {
-	Entry    []string          `toml:"entry" json:"entry,omitempty"`
-	Python   string            `toml:"python" json:"python,omitempty"`
-	System   string            `toml:"system" json:"system,omitempty"` // "debian:bookworm", a directory, a tarball
-	Base     string            `toml:"base" json:"base,omitempty"`
-	Platform string            `toml:"platform" json:"platform,omitempty"`
-	Name     string            `toml:"name" json:"name,omitempty"` // image name
-	Tag      string            `toml:"tag" json:"tag,omitempty"`
-	Groups   []string          `toml:"groups" json:"groups,omitempty"`
-	Extras   []string          `toml:"extras" json:"extras,omitempty"`
-	Include  []string          `toml:"include" json:"include,omitempty"` // secrets and ignored files that are wanted after all
-	Exclude  []string          `toml:"exclude" json:"exclude,omitempty"` // patterns as in .dockerignore
-	Keep     []string          `toml:"keep" json:"keep,omitempty"`       // modules, distributions ("dist:NAME") and paths ("/…") kept in any case
-	Env      map[string]string `toml:"env" json:"env,omitempty"`
-	Labels   map[string]string `toml:"labels" json:"labels,omitempty"`
-	User     string            `toml:"user" json:"user,omitempty"`
-	Ports    []int             `toml:"ports" json:"ports,omitempty"`
-	Writable []string          `toml:"writable" json:"writable,omitempty"`
-	Passes   []string          `toml:"passes" json:"passes,omitempty"`     // replaces the list of passes
-	Disable  []string          `toml:"disable" json:"disable,omitempty"`   // passes not to run
-	Optimize int               `toml:"optimize" json:"optimize,omitempty"` // 0, 1, 2: python -O, -OO
-	Probe    Probe             `toml:"probe" json:"probe,omitzero"`
+	Entry      []string          `toml:"entry" json:"entry,omitempty"`
+	Python     string            `toml:"python" json:"python,omitempty"`
+	System     string            `toml:"system" json:"system,omitempty"` // "debian:bookworm", a directory, a tarball
+	Base       string            `toml:"base" json:"base,omitempty"`
+	Platform   string            `toml:"platform" json:"platform,omitempty"`
+	Name       string            `toml:"name" json:"name,omitempty"` // image name
+	Tag        string            `toml:"tag" json:"tag,omitempty"`
+	Groups     []string          `toml:"groups" json:"groups,omitempty"`
+	Extras     []string          `toml:"extras" json:"extras,omitempty"`
+	Include    []string          `toml:"include" json:"include,omitempty"`        // secrets and ignored files that are wanted after all
+	Exclude    []string          `toml:"exclude" json:"exclude,omitempty"`        // patterns as in .dockerignore
+	Keep       []string          `toml:"keep" json:"keep,omitempty"`              // modules, distributions ("dist:NAME") and paths ("/…") kept in any case
+	KeepSource []string          `toml:"keep-source" json:"keepSource,omitempty"` // distributions and paths whose Python sources stay
+	Env        map[string]string `toml:"env" json:"env,omitempty"`
+	Labels     map[string]string `toml:"labels" json:"labels,omitempty"`
+	User       string            `toml:"user" json:"user,omitempty"`
+	Ports      []int             `toml:"ports" json:"ports,omitempty"`
+	Writable   []string          `toml:"writable" json:"writable,omitempty"`
+	Passes     []string          `toml:"passes" json:"passes,omitempty"`     // replaces the list of passes
+	Disable    []string          `toml:"disable" json:"disable,omitempty"`   // passes not to run
+	Optimize   int               `toml:"optimize" json:"optimize,omitempty"` // 0, 1, 2: python -O, -OO
+	Probe      Probe             `toml:"probe" json:"probe,omitzero"`
 }
 
 // Probe is [tool.exuvia.probe]: how the image and the unreduced app are

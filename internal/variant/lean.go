@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"exuvia/internal/plan"
 	"exuvia/internal/project"
@@ -57,7 +58,7 @@ func passes(names []string, s project.Settings) []plan.Pass {
 		}
 		p := plan.Pass{Name: n}
 		if n == "bytecode" {
-			p.Options = map[string]string{"optimize": strconv.Itoa(s.Optimize)}
+			p.Options = map[string]string{"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ",")}
 		}
 		out = append(out, p)
 	}
