@@ -7,11 +7,13 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"exuvia/internal/cli"
@@ -21,8 +23,22 @@ import (
 
 const demo = "../../examples/rest-app"
 
+// asCommand in the environment makes the test binary the command itself, for
+// tests that need a process of its own.
+const asCommand = "EXUVIA_E2E_COMMAND"
+
 func TestMain(m *testing.M) {
 	sandbox.Init()
+	if mask := os.Getenv(asCommand); mask != "" {
+		var umask int
+		if _, err := fmt.Sscanf(mask, "%o", &umask); err != nil {
+			panic(err)
+		}
+		syscall.Umask(umask)
+		os.Exit(cli.Main(context.Background(), cli.Env{
+			Args: os.Args, Getenv: os.Getenv, Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		}))
+	}
 	os.Exit(m.Run())
 }
 

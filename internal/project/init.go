@@ -33,6 +33,7 @@ var documented = []setting{
 	{"include", `[".env", "build/assets"]`, "files to keep though they are ignored or look like secrets; patterns as in .dockerignore"},
 	{"exclude", `["docs", "**/*.psd"]`, "files to leave out; patterns as in .dockerignore"},
 	{"keep", `["plugins.csv", "dist:tzdata", "/etc/mime.types"]`, "modules, distributions and paths to keep in any case"},
+	{"keep-source", `["inspected"]`, "distributions and paths whose Python sources stay, for code that reads them"},
 	{"env", `{ LOG_LEVEL = "info" }`, "environment variables of the image"},
 	{"labels", `{ "org.opencontainers.image.source" = "https://example.com/app" }`, "labels of the image"},
 	{"user", `"65532:65532"`, "user and group that the image runs as"},
@@ -40,7 +41,6 @@ var documented = []setting{
 	{"writable", `["/data"]`, "directories that stay writable where the root is read-only; /tmp always does"},
 	{"passes", `["bytecode", "strip"]`, "reductions to run, in this order, in place of the variant's own"},
 	{"disable", `["archive"]`, "reductions not to run"},
-	{"keep-source", `["inspected"]`, "distributions and paths whose Python sources stay, for code that reads them"},
 	{"optimize", `0`, "optimisation of bytecode: 1 drops asserts, 2 docstrings too"},
 }
 
