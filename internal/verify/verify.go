@@ -85,7 +85,7 @@ func (l limits) defaults(p project.Probe) limits {
 	l.stop = cmp.Or(l.stop, 10*time.Second)
 	l.head = cmp.Or(l.head, 10*time.Second)
 	l.body = cmp.Or(l.body, 5*time.Second)
-	l.poll = cmp.Or(l.poll, 15*time.Millisecond)
+	l.poll = cmp.Or(l.poll, 40*time.Millisecond)
 	return l
 }
 
