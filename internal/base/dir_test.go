@@ -216,9 +216,12 @@ func tarball(tb testing.TB, files ...debarchive.File) []byte { return debarchive
 
 func TestTarball(t *testing.T) {
 	good := []debarchive.File{
-		{Path: "python/"}, {Path: "python/bin/python3.11", Body: "ELF"}, {Path: "python/bin/python3", Type: tar.TypeSymlink, Link: "python3.11"},
+		{Path: "python/"},
+		{Path: "python/bin/python3.11", Body: "ELF"},
+		{Path: "python/bin/python3", Type: tar.TypeSymlink, Link: "python3.11"},
 		{Path: "python/bin/python3.11-again", Type: tar.TypeLink, Link: "python/bin/python3.11"},
-		{Path: "python/lib/python3.11/os.py", Body: "os"}, {Path: "python/lib/python3.11/_sysconfigdata_x.py", Body: fmt.Sprintf(sysconf, "/install")},
+		{Path: "python/lib/python3.11/os.py", Body: "os"},
+		{Path: "python/lib/python3.11/_sysconfigdata_x.py", Body: fmt.Sprintf(sysconf, "/install")},
 	}
 	for _, how := range []string{"", "gz", "xz", "zst"} {
 		t.Run("packed "+how, func(t *testing.T) {

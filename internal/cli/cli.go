@@ -38,7 +38,7 @@ func Main(ctx context.Context, env Env) int {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(ctx)
-	var exit exitCode
+	var exit exitError
 	switch {
 	case err == nil:
 		return 0
@@ -51,10 +51,10 @@ func Main(ctx context.Context, env Env) int {
 	return int(f.Kind)
 }
 
-// exitCode is the exit code of a container, which becomes the command's own.
-type exitCode int
+// exitError is the exit code of a container, which becomes the command's own.
+type exitError int
 
-func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // defect is the exit code of an error that no one has explained.
 const defect fault.Kind = 1

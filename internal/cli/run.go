@@ -15,9 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"exuvia/internal/cas"
 	"exuvia/internal/engine"
 	"exuvia/internal/fault"
 	"exuvia/internal/oci"
+	"exuvia/internal/plan"
+	"exuvia/internal/tree"
 )
 
 // forward is one port of the container on the host.
@@ -108,10 +111,6 @@ func parseVolumes(specs []string) ([]engine.Volume, error) {
 
 // run boots the image and stays until it ends.
 func (a *app) run(ctx context.Context, ref string, o engine.BootOptions, forwards []forward) error {
-	store, err := a.store()
-	if err != nil {
-		return err
-	}
 	cache, err := a.cache()
 	if err != nil {
 		return err
@@ -121,11 +120,7 @@ func (a *app) run(ctx context.Context, ref string, o engine.BootOptions, forward
 		return err
 	}
 	defer done()
-	img, err := store.Get(ref)
-	if err != nil {
-		return err
-	}
-	root, config, err := oci.Flatten(ctx, cache, img)
+	root, config, err := a.unpacked(ctx, cache, ref)
 	if err != nil {
 		return err
 	}
@@ -133,21 +128,14 @@ func (a *app) run(ctx context.Context, ref string, o engine.BootOptions, forward
 	if err != nil {
 		return err
 	}
-	var listeners []net.Listener
+	listeners, err := listen(ctx, forwards)
 	defer func() {
 		for _, l := range listeners {
 			l.Close()
 		}
 	}()
-	for _, f := range forwards {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.host)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return fault.Wrap(err, fault.Busy, "stop what uses it, or choose another with --publish", "publishing port %d", f.container)
-		}
-		if err != nil {
-			return fault.Wrap(err, fault.Usage, "choose an address of this host and a port you may listen on", "publishing port %d", f.container)
-		}
-		listeners = append(listeners, l)
+	if err != nil {
+		return err
 	}
 	o.Stdin = a.env.Stdin
 	o.Stdout, o.Stderr = file(a.env.Stdout), file(a.env.Stderr)
@@ -161,23 +149,58 @@ func (a *app) run(ctx context.Context, ref string, o engine.BootOptions, forward
 	for i, l := range listeners {
 		go serve(bootCtx, l, p, forwards[i].container)
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	go func() {
-		for s := range signals {
-			_ = p.Signal(s) // it has ended: Wait says so
-		}
-	}()
+	defer passOn(p)()
 	exit, err := p.Wait()
 	if err != nil {
 		return err
 	}
 	a.copyOut(exit)
 	if exit.Code != 0 {
-		return exitCode(exit.Code)
+		return exitError(exit.Code)
 	}
 	return nil
+}
+
+// unpacked is an image of the store, ready to boot.
+func (a *app) unpacked(ctx context.Context, cache *cas.Store, ref string) (*tree.Tree, plan.Config, error) {
+	store, err := a.store()
+	if err != nil {
+		return nil, plan.Config{}, err
+	}
+	img, err := store.Get(ref)
+	if err != nil {
+		return nil, plan.Config{}, err
+	}
+	return oci.Flatten(ctx, cache, img)
+}
+
+// listen opens the published ports, as far as it comes.
+func listen(ctx context.Context, forwards []forward) ([]net.Listener, error) {
+	var out []net.Listener
+	for _, f := range forwards {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.host)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return out, fault.Wrap(err, fault.Busy, "stop what uses it, or choose another with --publish", "publishing port %d", f.container)
+		}
+		if err != nil {
+			return out, fault.Wrap(err, fault.Usage, "choose an address of this host and a port you may listen on", "publishing port %d", f.container)
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// passOn hands the signals of this process to the container, until the
+// function that it gives is called.
+func passOn(p engine.Process) func() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		for s := range signals {
+			_ = p.Signal(s) // it has ended: Wait says so
+		}
+	}()
+	return func() { signal.Stop(signals) }
 }
 
 // file is w where a container can write to it by itself.

@@ -17,8 +17,7 @@ func TestEverySettingHasAFlag(t *testing.T) {
 	settingFlags(f, &project.Settings{})
 	tags := make(map[string]bool)
 	typ := reflect.TypeFor[project.Settings]()
-	for i := range typ.NumField() {
-		field := typ.Field(i)
+	for field := range typ.Fields() {
 		if field.Type.Kind() == reflect.Struct { // a table: pyproject.toml only
 			continue
 		}

@@ -187,12 +187,11 @@ func (f *finders) needs(g *reach.Graph) plan.Needs {
 			n.Modules = append(n.Modules, m)
 			continue
 		}
-		kind := g.Kind(p)
-		switch {
-		case kind == pydata.KindData:
+		switch g.Kind(p) {
+		case pydata.KindData:
 			n.Data = append(n.Data, p)
 			packages[path.Base(path.Dir(p))] = true
-		case kind == sharedlib.KindNeeded || kind == sharedlib.KindDlopen:
+		case sharedlib.KindNeeded, sharedlib.KindDlopen:
 			n.Libraries = append(n.Libraries, p)
 		}
 	}

@@ -211,8 +211,8 @@ func (b *build) detect(ctx context.Context) error {
 // reference is the name that the image gets: the one asked for, or made of the
 // settings or the project's name.
 func (b *build) reference() string {
-	if b.Request.Reference != "" {
-		return b.Request.Reference
+	if b.Reference != "" {
+		return b.Reference
 	}
 	ref := cmp.Or(b.project.Settings.Name, b.project.Name)
 	if tag := b.project.Settings.Tag; tag != "" {

@@ -2,6 +2,7 @@ package debian
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -51,7 +52,7 @@ func (c conf) parse(text string) error {
 // no interest here.
 func (c conf) set(scopes, words []string) {
 	name := func(last string) string {
-		return strings.ToLower(strings.Join(append(scopes[:len(scopes):len(scopes)], last), "::"))
+		return strings.ToLower(strings.Join(append(slices.Clip(scopes), last), "::"))
 	}
 	switch {
 	case len(words) == 2 && strings.EqualFold(words[0], "#clear"):

@@ -24,26 +24,26 @@ func newArReader(r io.Reader) (*arReader, error) {
 	return &arReader{r: r}, nil
 }
 
-// next goes to the next member: its name and its size in bytes. io.EOF is the
+// next goes to the next member: its name. io.EOF is the
 // end of the archive.
-func (a *arReader) next() (string, int64, error) {
-	if _, err := io.CopyN(io.Discard, a.r, a.left+a.pad); err != nil && !(errors.Is(err, io.EOF) && a.left == 0) {
-		return "", 0, fmt.Errorf("ar member cut off: %w", err)
+func (a *arReader) next() (string, error) {
+	if _, err := io.CopyN(io.Discard, a.r, a.left+a.pad); err != nil && (!errors.Is(err, io.EOF) || a.left != 0) {
+		return "", fmt.Errorf("ar member cut off: %w", err)
 	}
 	a.left, a.pad = 0, 0
 	head := make([]byte, 60)
 	if n, err := io.ReadFull(a.r, head); err != nil {
 		if n == 0 && errors.Is(err, io.EOF) {
-			return "", 0, io.EOF
+			return "", io.EOF
 		}
-		return "", 0, fmt.Errorf("ar header cut off: %w", err)
+		return "", fmt.Errorf("ar header cut off: %w", err)
 	}
 	size, err := strconv.ParseInt(strings.TrimRight(string(head[48:58]), " "), 10, 64)
 	if err != nil || size < 0 || head[58] != '`' || head[59] != '\n' {
-		return "", 0, errors.New("not an ar header")
+		return "", errors.New("not an ar header")
 	}
 	a.left, a.pad = size, size%2
-	return strings.TrimSuffix(strings.TrimRight(string(head[:16]), " "), "/"), size, nil
+	return strings.TrimSuffix(strings.TrimRight(string(head[:16]), " "), "/"), nil
 }
 
 // Read reads the current member.

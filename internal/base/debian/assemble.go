@@ -21,7 +21,7 @@ func assemble(packages []*unpacked, f Flavour, arch string) (*tree.Tree, error) 
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e tree.Entry) bool { return f.drops(e) })
+	entries = slices.DeleteFunc(entries, f.drops)
 	t, err := tree.New(entries...)
 	if _, conflict := errors.AsType[*tree.ConflictError](err); conflict {
 		t, err = layered(packages, f)

@@ -93,7 +93,7 @@ func readDeb(ctx context.Context, cache *cas.Store, p *pkg, r io.Reader) (*tree.
 		return nil, control{}, err
 	}
 	for {
-		name, _, err := ar.next()
+		name, err := ar.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -322,8 +322,14 @@ func memberPath(name string) (string, error) {
 // mergedDirs are links in a system whose /usr is merged, and so are var/run
 // and var/lock; packages of before spell paths through them.
 var mergedDirs = []struct{ from, to string }{
-	{"bin", "usr/bin"}, {"sbin", "usr/sbin"}, {"lib", "usr/lib"}, {"lib32", "usr/lib32"}, {"lib64", "usr/lib64"},
-	{"libx32", "usr/libx32"}, {"var/run", "run"}, {"var/lock", "run/lock"},
+	{"bin", "usr/bin"},
+	{"sbin", "usr/sbin"},
+	{"lib", "usr/lib"},
+	{"lib32", "usr/lib32"},
+	{"lib64", "usr/lib64"},
+	{"libx32", "usr/libx32"},
+	{"var/run", "run"},
+	{"var/lock", "run/lock"},
 }
 
 // merged gives the place of a path in such a system.

@@ -32,10 +32,19 @@ func tiny(more ...debarchive.Package) []debarchive.Package {
 	essential := map[string]string{"Essential": "yes", "Priority": "required"}
 	out := []debarchive.Package{
 		{Name: "base-files", Fields: map[string]string{"Essential": "yes", "Pre-Depends": "awk"}, Files: []debarchive.File{
-			{Path: "./bin/"}, {Path: "./lib/"}, {Path: "./usr/"}, {Path: "./usr/bin/"}, {Path: "./tmp/", Mode: 0o1777}, {Path: "./root/", Mode: 0o700},
-			{Path: "./var/run/"}, {Path: "./var/lock/"}, {Path: "./etc/os-release", Type: tar.TypeSymlink, Link: "../usr/lib/os-release"},
-			{Path: "./usr/lib/os-release", Body: "ID=debian\n"}, {Path: "./usr/share/base-files/dot.profile", Body: "umask 022\n"},
-			{Path: "./usr/share/doc/base-files/README", Body: "read me"}, {Path: "./usr/share/doc/base-files/copyright", Body: "public domain"},
+			{Path: "./bin/"},
+			{Path: "./lib/"},
+			{Path: "./usr/"},
+			{Path: "./usr/bin/"},
+			{Path: "./tmp/", Mode: 0o1777},
+			{Path: "./root/", Mode: 0o700},
+			{Path: "./var/run/"},
+			{Path: "./var/lock/"},
+			{Path: "./etc/os-release", Type: tar.TypeSymlink, Link: "../usr/lib/os-release"},
+			{Path: "./usr/lib/os-release", Body: "ID=debian\n"},
+			{Path: "./usr/share/base-files/dot.profile", Body: "umask 022\n"},
+			{Path: "./usr/share/doc/base-files/README", Body: "read me"},
+			{Path: "./usr/share/doc/base-files/copyright", Body: "public domain"},
 		}},
 		{Name: "base-passwd", Fields: map[string]string{"Depends": "libc6, debconf | debconf-2.0"}, Files: []debarchive.File{
 			{Path: "./usr/share/base-passwd/passwd.master", Body: "root:*:0:0:root:/root:/bin/bash\nwww-data:*:33:33::/var/www:/x\n"},

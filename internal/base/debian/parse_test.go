@@ -282,7 +282,7 @@ func TestAr(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := newArReader(strings.NewReader(tt.in))
 			for err == nil {
-				_, _, err = r.next()
+				_, err = r.next()
 			}
 			if !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %q", err, tt.says)
