@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -173,18 +172,15 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 // loader's cache. What the unreduced app lacks too is not the image's fault.
 func loads(lean, full *tree.Tree) (report.Check, error) {
 	missing, err := sharedlib.Missing(lean)
+	if err == nil && len(missing) > 0 {
+		var before []string
+		before, err = sharedlib.Missing(full)
+		missing = slices.DeleteFunc(missing, func(m string) bool { return slices.Contains(before, m) })
+	}
 	if err != nil {
 		return report.Check{}, fmt.Errorf("looking for shared libraries: %w", err)
 	}
-	before, err := sharedlib.Missing(full)
-	if err != nil {
-		return report.Check{}, fmt.Errorf("looking for shared libraries: %w", err)
-	}
-	missing = slices.DeleteFunc(missing, func(m string) bool { return slices.Contains(before, m) })
-	if len(missing) > 0 {
-		return report.Check{Name: "shared libraries", Detail: strings.Join(missing, "; ")}, nil
-	}
-	return report.Check{Name: "shared libraries", OK: true, Detail: "all are found"}, nil
+	return verify.Libraries(missing), nil
 }
 
 // publish gives the image its name, keeps what is known of it beside it, and
