@@ -38,10 +38,9 @@ project names the distribution that is the app, where it is installed as one.`,
 var importer []byte
 
 const (
-	archiveDir    = "usr/lib/exuvia"
-	importerName  = "_exuvia"
-	pycHead       = 16 // bytes: magic, flags and hash of PEP 552
-	archiveFormat = "1"
+	archiveDir   = "usr/lib/exuvia"
+	importerName = "_exuvia"
+	pycHead      = 16 // bytes: magic, flags and hash of PEP 552
 )
 
 // archives are the files, by the origin of what is in them.
@@ -189,7 +188,7 @@ func pack(in Input, magic [4]byte, files []tree.Entry) (cas.Blob, error) {
 	for _, e := range files {
 		contents = append(contents, [2]string{e.Path, e.Sum})
 	}
-	key := cas.Key(archiveFormat, in.Python.Magic, a.Deflate, contents)
+	key := cas.Key(pyaVersion, in.Python.Magic, a.Deflate, contents)
 	var blob cas.Blob
 	if in.Store.Lookup("archive", key, &blob) && in.Store.Has(blob) {
 		return blob, nil

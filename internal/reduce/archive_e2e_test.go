@@ -178,8 +178,8 @@ func prefix(t *testing.T, sys *tree.Tree, dir, exe string) *tree.Tree {
 	return all
 }
 
-// project adds what the probe imports: distributions in site, an app.
-func project(t *testing.T, sys *tree.Tree, rt *python.Runtime) *tree.Tree {
+// probed adds what the probe imports: distributions in site, an app.
+func probed(t *testing.T, sys *tree.Tree, rt *python.Runtime) *tree.Tree {
 	t.Helper()
 	dist := tree.Origin{Kind: tree.Dist, Name: "demo", Version: "1.2"}
 	app := tree.Origin{Kind: tree.Project, Name: "app"}
@@ -298,7 +298,7 @@ func TestSameBehaviour(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		full := project(t, sys, rt)
+		full := probed(t, sys, rt)
 		rt, err = python.Describe(t.Context(), eng, full, exe) // now that site exists
 		if err != nil {
 			t.Fatal(err)

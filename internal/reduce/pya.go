@@ -19,7 +19,7 @@ import (
 //
 //	 0  8 bytes  "\x93exuvia\n"
 //	 8  4 bytes  magic number of the Python that the code was compiled for
-//	12  uint32   version of the format, 1
+//	12  uint32   version of the format, 2
 //	16  uint32   flags: 1 = index and modules are deflated (RFC 1951), each on its own
 //	20  uint32   size of the index in the file
 //	24  uint32   size of the index unpacked
@@ -34,7 +34,7 @@ import (
 // a tenth of the time to inflate, and loose .pyc files have none either.
 const (
 	pyaMagic   = "\x93exuvia\n"
-	pyaVersion = 1
+	pyaVersion = 2 // enters the cache's keys: raise it with every change of the bytes
 	pyaHead    = 28
 	pyaDeflate = 1
 	maxIndex   = 64 << 20 // bytes, unpacked
