@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"exuvia/internal/report"
 	"exuvia/internal/variant"
 )
 
@@ -19,9 +20,6 @@ func printJSON(w io.Writer, v any) error {
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
-
-// megabytes prints a size as Docker does: MB of 10^6 bytes.
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 func newImages(a *app) *cobra.Command {
 	var asJSON bool
@@ -42,7 +40,7 @@ func newImages(a *app) *cobra.Command {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
 			fmt.Fprintln(w, "REFERENCE\tDIGEST\tCREATED\tSIZE\tDOWNLOAD")
 			for _, i := range list {
-				fmt.Fprintf(w, "%s\t%.19s\t%s\t%s\t%s\n", i.Reference, i.Digest, i.Created.UTC().Format(time.DateOnly), megabytes(i.Size), megabytes(i.Download))
+				fmt.Fprintf(w, "%s\t%.19s\t%s\t%s\t%s\n", i.Reference, i.Digest, i.Created.UTC().Format(time.DateOnly), report.Megabytes(i.Size), report.Megabytes(i.Download))
 			}
 			return w.Flush()
 		},
@@ -82,7 +80,7 @@ func newCache(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\n", cache.Dir(), megabytes(n))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\n", cache.Dir(), report.Megabytes(n))
 			return nil
 		},
 	}
@@ -97,7 +95,7 @@ func newCache(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "freed %s\n", megabytes(n))
+			fmt.Fprintf(cmd.OutOrStdout(), "freed %s\n", report.Megabytes(n))
 			return nil
 		},
 	})

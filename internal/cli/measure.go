@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"exuvia/internal/fault"
+	"exuvia/internal/report"
 	"exuvia/internal/verify"
 )
 
@@ -78,7 +79,7 @@ func writeMeasured(out io.Writer, rows []measured) error {
 	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
 	fmt.Fprintln(w, "\tSTARTS\tFIRST ANSWER\t×\tMEMORY (PSS)\t×")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%d\t%.0f ms\t%.3f\t%s\t%.3f\n", r.Name, r.Starts, r.FirstMS, r.FirstRatio, megabytes(r.PSS), r.PSSRatio)
+		fmt.Fprintf(w, "%s\t%d\t%.0f ms\t%.3f\t%s\t%.3f\n", r.Name, r.Starts, r.FirstMS, r.FirstRatio, report.Megabytes(r.PSS), r.PSSRatio)
 	}
 	return w.Flush()
 }

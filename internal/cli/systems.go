@@ -16,6 +16,14 @@ import (
 // toolSuite is where tools come from for a system that is no Debian.
 const toolSuite = "bookworm"
 
+// beneath is what lies under a CPython that comes without a system: what its
+// extension modules link to, and what every minimal system has.
+var beneath = []string{
+	"base-files", "base-passwd", "ca-certificates", "libc-bin", "netbase", "tzdata",
+	"libbz2-1.0", "libexpat1", "libffi8", "libgdbm6", "liblzma5", "libncursesw6", "libnsl2", "libreadline8", "libsqlite3-0",
+	"libssl3", "libtirpc3", "libuuid1", "zlib1g",
+}
+
 // systems implements pipeline.Bases over every kind of base.
 type systems struct {
 	archive *debian.Archive
@@ -42,7 +50,7 @@ func (s *systems) dir(ctx context.Context, ref string, p v1.Platform) (*base.Bas
 	if err != nil || b.Libc != "" {
 		return b, err
 	}
-	under, err := s.archive.Base(ctx, debian.Ref(toolSuite, "bare", ""), p)
+	under, err := s.archive.System(ctx, toolSuite, beneath, p)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,8 +53,7 @@ func (m machine) serve(flags []string, args ...string) string {
 				m.t.Errorf("the container did not end in order: %v\n%s", err, log.Bytes())
 			}
 		case <-time.After(20 * time.Second):
-			c.Process.Kill()
-			m.t.Errorf("the container ignores SIGTERM\n%s", log.Bytes())
+			m.t.Errorf("the container ignores SIGTERM (killed: %v)\n%s", c.Process.Kill(), log.Bytes())
 		}
 	})
 	for range 400 {
@@ -136,10 +136,10 @@ while True:
     if not more: break
     print(more)`
 	run := []string{"run", "--host-network", "--entrypoint", "/usr/bin/python3"}
-	if r := m.run(append(run, "rest-app", "-c", code)...); r.code == 0 || !strings.Contains(r.stderr, "CERTIFICATE_VERIFY_FAILED") {
+	if r := m.run(append(slices.Clone(run), "rest-app", "-c", code)...); r.code == 0 || !strings.Contains(r.stderr, "CERTIFICATE_VERIFY_FAILED") {
 		t.Errorf("without the CA: exit code %d, %s%s", r.code, r.stdout, r.stderr)
 	}
-	trusting := append(run, "-v", ca+":/run/ca.pem:ro", "-e", "SSL_CERT_FILE=/run/ca.pem", "rest-app", "-c", code)
+	trusting := append(slices.Clone(run), "-v", ca+":/run/ca.pem:ro", "-e", "SSL_CERT_FILE=/run/ca.pem", "rest-app", "-c", code)
 	if r := m.run(trusting...); r.code != 0 || !strings.Contains(r.stdout, "secret garden") {
 		t.Errorf("with the CA: exit code %d, %s%s", r.code, r.stdout, r.stderr)
 	}

@@ -457,7 +457,7 @@ func measure(t *testing.T, eng chroot, sys *tree.Tree, exe, dir string, rounds i
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer cas.RemoveAll(root)
+		t.Cleanup(func() { cas.RemoveAll(root) })
 		if names[i] == "sources" || names[i] == "again" {
 			eng.run(t, root, nil, "/"+rt.Exe, "-m", "compileall", "-q", "/"+rt.Stdlib, "/"+rt.Site, "/usr/lib/python3/dist-packages", "/app")
 		}

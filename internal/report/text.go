@@ -46,8 +46,8 @@ func writeHead(out *bytes.Buffer, b Build) {
 			fmt.Fprintf(out, "  %-7s %s\n", line.label, clean(line.text))
 		}
 	}
-	for _, in := range b.Inputs {
-		fmt.Fprintf(out, "  input   %s %s\n", clean(in.Name), clean(in.Digest))
+	if n := len(b.Inputs); n > 0 {
+		fmt.Fprintf(out, "  inputs  %s of archives, wheels and sources, see --json\n", count(n, "digest"))
 	}
 	if b.Cached {
 		fmt.Fprintln(out, "  nothing has changed since an earlier build")

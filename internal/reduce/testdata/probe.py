@@ -258,8 +258,9 @@ def mounted_over():
     for name, text in (("demo/late.py", "X = 1"), ("demo/sub2/__init__.py", "X = 2"), ("demo/counter.py", "COUNT = 99")):
         path = os.path.join(os.path.dirname(os.path.dirname(sys.modules["demo"].__file__)), name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w") as f:
+        with open(path + ".new", "w") as f:  # a new file: the old one may be linked elsewhere
             f.write(text)
+        os.replace(path + ".new", path)
     importlib.invalidate_caches()
     import demo.late
     import demo.sub2
