@@ -31,7 +31,7 @@ e2e:
 
 # Rewrites the golden files; look at the difference before committing it.
 golden:
-	$(GO) test ./internal/report ./internal/cli -update
+	$(GO) test ./internal/report ./internal/variant -update
 
 bench: build
 	$(GO) run ./bench

@@ -113,7 +113,7 @@ no Python and no root.`,
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
 		newBuild(a), newVerify(a), newMeasure(a), newRun(a), newWhy(a),
-		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newVersion(a),
+		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newPasses(a), newVersion(a),
 	)
 	for _, c := range root.Commands() {
 		explainArgs(c)

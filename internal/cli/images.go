@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"exuvia/internal/report"
-	"exuvia/internal/variant"
 )
 
 // printJSON writes v as scripts read it.
@@ -99,33 +98,5 @@ func newCache(a *app) *cobra.Command {
 			return nil
 		},
 	})
-	return c
-}
-
-func newVariants(*app) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "variants", Short: "List the ways to make an image", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			type row struct {
-				Name  string `json:"name"`
-				Short string `json:"short"`
-				Doc   string `json:"doc"`
-				Base  string `json:"base"`
-			}
-			var rows []row
-			for _, v := range variant.All() {
-				rows = append(rows, row{v.Name, v.Short, v.Doc, v.Base})
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), rows)
-			}
-			for _, r := range rows {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (base: %s)\n\n%s\n", r.Name, r.Short, r.Base, r.Doc)
-			}
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -103,7 +104,7 @@ func (b *build) analyse(ctx context.Context) error {
 	roots = append(roots, b.entryRoots()...)
 	found, err := reach.Walk(ctx, b.full, roots, all...)
 	if err != nil {
-		return fmt.Errorf("walking from the entry points: %w", err)
+		return walked(err)
 	}
 	needs := f.needs(found)
 	b.modules = needs.Modules
@@ -121,13 +122,21 @@ func (b *build) analyse(ctx context.Context) error {
 	b.graph = found
 	if !slices.Equal(b.plan.Roots, roots) || len(chosen) != len(all) { // else it would be the same walk
 		if b.graph, err = reach.Walk(ctx, b.full, b.plan.Roots, chosen...); err != nil {
-			return fmt.Errorf("walking from the entry points: %w", err)
+			return walked(err)
 		}
 	}
 	b.noteMissing()
 	b.lean = b.graph.Tree()
 	b.out.Notes = append(b.out.Notes, f.imports.Notes()...)
 	return nil
+}
+
+// walked says where an error is from that is not the user's.
+func walked(err error) error {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	return fmt.Errorf("walking from the entry points: %w", err)
 }
 
 // roots are what every image has: the contract, the project's own files, and

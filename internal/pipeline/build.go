@@ -178,7 +178,7 @@ func (b *build) known() (*report.Build, bool) {
 		return nil, false
 	}
 	var out report.Build
-	if err := readDocument(b.Store, digest, docReport, &out); err != nil {
+	if err := readDocument(b.Store, digest, docReport, &out); err != nil || !out.Verified {
 		return nil, false
 	}
 	b.image = img
@@ -195,6 +195,11 @@ func (b *build) detect(ctx context.Context) error {
 	b.project, err = project.Detect(ctx, b.Path, project.Options{Cache: b.Cache, Overrides: b.Settings})
 	if err != nil {
 		return err
+	}
+	for _, name := range slices.Concat(b.project.Settings.Passes, b.project.Settings.Disable) {
+		if _, err := reduce.Named(name); err != nil {
+			return err
+		}
 	}
 	if want := b.project.Settings.Platform; want != "" {
 		p, err := v1.ParsePlatform(want)
@@ -278,6 +283,9 @@ func (b *build) installed(ctx context.Context) error {
 	}
 	if b.full, err = tree.Overlay(b.system.Tree, made, b.app.App); err != nil {
 		return fmt.Errorf("putting the app on %s: %w", b.system.Ref, err)
+	}
+	if err := verify.User(b.full, b.project.Settings.User); err != nil {
+		return fault.New(fault.Usage, "give numbers, UID:GID, or a user that the system has", "%v", err)
 	}
 	for _, e := range b.project.Entries {
 		argv, err := install.Entrypoint(e, b.runtime)

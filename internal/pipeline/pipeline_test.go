@@ -1,0 +1,113 @@
+package pipeline
+
+import (
+	"strings"
+	"testing"
+
+	"exuvia/internal/oci"
+	"exuvia/internal/project"
+	"exuvia/internal/python"
+	"exuvia/internal/reduce"
+	"exuvia/internal/tree"
+)
+
+var deb = tree.Origin{Kind: tree.Deb, Name: "base-passwd", Version: "3"}
+
+func built(t *testing.T, entries ...tree.Entry) *tree.Tree {
+	t.Helper()
+	tr, err := tree.New(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// The image's user has an account beside the system's own, once.
+func TestContractFiles(t *testing.T) {
+	for name, passwd := range map[string]string{
+		"system's own":  "root:x:0:0:root:/root:/bin/sh\n",
+		"has it":        "root:x:0:0:root:/root:/bin/sh\nnonroot:x:65532:65532::/x:/bin/sh\n",
+		"no file there": "",
+	} {
+		system := &tree.Tree{}
+		if passwd != "" {
+			system = built(t, tree.File("etc/passwd", 0o644, []byte(passwd), deb))
+		}
+		made, err := contractFiles(system)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, ok := made.Lookup("etc/passwd")
+		if !ok {
+			t.Fatalf("%s: no etc/passwd", name)
+		}
+		data, err := e.ReadAll(maxAccounts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(data), "nonroot:x:65532:65532:"); n != 1 || !strings.HasPrefix(string(data), passwd) {
+			t.Errorf("%s: etc/passwd is %q", name, data)
+		}
+		if home, ok := made.Lookup("home/nonroot"); !ok || home.UID != nonrootID || !home.IsDir() {
+			t.Errorf("%s: the home is %+v", name, home)
+		}
+	}
+}
+
+// What a system has of the contract is a root; what it has not is no error.
+func TestContractIsWhatIsThere(t *testing.T) {
+	tr := built(t, tree.File("etc/passwd", 0o644, nil, deb), tree.File("usr/bin/python3.11", 0o755, nil, deb), tree.Dir("tmp", 0o777, deb))
+	got := make(map[string]bool)
+	for _, r := range contract(tr, &python.Runtime{Exe: "usr/bin/python3.11"}) {
+		got[r.Path] = true
+		if !strings.HasPrefix(r.Why, "runtime contract: ") {
+			t.Errorf("%s is kept for %q", r.Path, r.Why)
+		}
+	}
+	for p, want := range map[string]bool{"etc/passwd": true, "tmp": true, "usr/bin/python3.11": true, "etc/group": false} {
+		if got[p] != want {
+			t.Errorf("%s is a root: %v, want %v", p, got[p], want)
+		}
+	}
+}
+
+func TestLibsslBringsTheCertificates(t *testing.T) {
+	f := sslFinder{built(t, tree.File("etc/ssl/certs/ca-certificates.crt", 0o644, nil, deb))}
+	for name, want := range map[string]int{"usr/lib/x86_64-linux-gnu/libssl.so.3": 1, "usr/lib/python3.11/lib-dynload/_ssl.cpython-311-x86_64-linux-gnu.so": 1, "usr/lib/libz.so.1": 0} {
+		edges, err := f.Find(t.Context(), tree.Entry{Path: name})
+		if err != nil || len(edges) != want {
+			t.Errorf("%s: %v, %v, want %d edges", name, edges, err, want)
+		}
+	}
+}
+
+// A file that two passes moved is where the last one put it.
+func TestNowFollowsMoves(t *testing.T) {
+	x := &Explanation{moves: map[string]reduce.Move{
+		"a.py":  {From: "a.py", To: "a.pyc"},
+		"a.pyc": {From: "a.pyc", To: "x.pya", Member: "a.py"},
+		"b.h":   {From: "b.h", Why: "headers"},
+		"loop":  {From: "loop", To: "loop"},
+	}}
+	for p, want := range map[string]string{"a.py": "/x.pya, member a.py", "b.h": "dropped: headers", "c": "", "loop": "/loop"} {
+		if got := x.now(p); got != want {
+			t.Errorf("now(%q) = %q, want %q", p, got, want)
+		}
+	}
+}
+
+func TestLayersByRateOfChange(t *testing.T) {
+	b := &build{project: &project.Project{Name: "demo"}}
+	parts := oci.Split(built(t,
+		tree.File("usr/bin/python3", 0o755, nil, deb),
+		tree.File("site/click.py", 0o644, nil, tree.Origin{Kind: tree.Dist, Name: "click"}),
+		tree.File("app/main.py", 0o644, nil, tree.Origin{Kind: tree.Project, Name: "demo"}),
+	), b.layerOf, layerSystem, layerDependencies, layerApp)
+	var got []string
+	for _, p := range parts {
+		got = append(got, p.Name)
+	}
+	if strings.Join(got, " ") != "system dependencies app" {
+		t.Errorf("layers are %v", got)
+	}
+}
