@@ -44,6 +44,10 @@ they need, reduces that, writes an image, boots it, and compares its answers
 with those of the unreduced app. Only an image that answers the same gets a
 name. The same inputs give the same digest, on any machine.
 
+Debian packages come from the host's apt sources, else from the archive at
+$EXUVIA_DEBIAN_MIRROR; Python packages as pip's and uv's configuration and
+environment say, with their proxies, CA files and credentials.
+
 Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`,
 		Example: "  exuvia build\n  exuvia build --push registry.example/team/app:1.2 .\n  exuvia build --entry 'uvicorn app.main:app' --output oci-archive:app.tar",
 		Args:    cobra.MaximumNArgs(1),
@@ -59,7 +63,7 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 	settingFlags(f, &b.settings)
 	f.StringVar(&b.variant, "variant", "lean", "way to make the image; see exuvia variants")
 	f.StringVar(&b.ref, "reference", "", "name:tag of the image in the local store (default: the project's name)")
-	f.StringArrayVarP(&b.outputs, "output", "o", nil, "also write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE")
+	f.StringArrayVarP(&b.outputs, "output", "o", nil, "also write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE or FILE.tar")
 	f.StringArrayVar(&b.push, "push", nil, "also push the image to a registry, as this reference")
 	f.BoolVar(&b.insecure, "insecure", false, "push over plain HTTP also to other hosts than this")
 	f.BoolVar(&b.load, "load", false, "also load the image into the running Docker")

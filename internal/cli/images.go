@@ -37,9 +37,9 @@ func newImages(a *app) *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), list)
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
-			fmt.Fprintln(w, "REFERENCE\tDIGEST\tCREATED\tSIZE\tDOWNLOAD")
+			fmt.Fprintln(w, "REFERENCE\tDIGEST\tBUILT\tSIZE\tDOWNLOAD")
 			for _, i := range list {
-				fmt.Fprintf(w, "%s\t%.19s\t%s\t%s\t%s\n", i.Reference, i.Digest, i.Created.UTC().Format(time.DateOnly), report.Megabytes(i.Size), report.Megabytes(i.Download))
+				fmt.Fprintf(w, "%s\t%.19s\t%s\t%s\t%s\n", i.Reference, i.Digest, i.Tagged.Local().Format(time.DateTime), report.Megabytes(i.Size), report.Megabytes(i.Download))
 			}
 			return w.Flush()
 		},
