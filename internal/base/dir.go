@@ -45,6 +45,9 @@ const (
 // are dropped. What holds no CPython is a fault of kind Base.
 func Dir(ctx context.Context, cache *cas.Store, name string) (*Base, error) {
 	key, read, err := opened(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.Base, "name a directory or a tarball that holds a CPython", "there is no file or directory %s", name)
+	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Base, "name a directory or a tarball that holds a CPython", "reading the base %s", name)
 	}

@@ -132,6 +132,11 @@ func (a *app) publishers(b buildFlags) ([]publish.Publisher, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c, ok := p.(interface{ Check() error }); ok {
+			if err := c.Check(); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, p)
 	}
 	for _, ref := range b.push {

@@ -12,8 +12,10 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"exuvia/internal/cas"
 	"exuvia/internal/fault"
@@ -46,6 +48,7 @@ func Main(ctx context.Context, env Env) int {
 		return int(exit)
 	}
 	f := explain(ctx, err)
+	writeSaid(env.Stderr, f.Said)
 	fmt.Fprintf(env.Stderr, "exuvia: error: %s\n", oneLine(f.What))
 	fmt.Fprintf(env.Stderr, "exuvia: hint: %s\n", oneLine(f.Hint))
 	return int(f.Kind)
@@ -64,15 +67,17 @@ func explain(ctx context.Context, err error) *fault.Error {
 	if ctx.Err() != nil {
 		return &fault.Error{Kind: fault.Interrupted, What: "interrupted", Hint: "nothing was changed; run the same command again"}
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return &fault.Error{Kind: fault.Space, What: err.Error(), Hint: "free some space, with exuvia cache prune for instance, or set EXUVIA_CACHE to a larger disk"}
+	f, ok := errors.AsType[*fault.Error](err)
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if full && (!ok || f.Kind != fault.Space) {
+		return &fault.Error{Kind: fault.Space, What: err.Error(), Hint: "free some space, with exuvia cache prune for instance, or set EXUVIA_CACHE and EXUVIA_DATA to a larger disk"}
 	}
-	if f, ok := errors.AsType[*fault.Error](err); ok {
+	if ok {
 		what := f.What
 		if msg := err.Error(); msg != f.What { // context that callers put around it
 			what = msg
 		}
-		return &fault.Error{Kind: f.Kind, What: what, Hint: f.Hint, Err: err}
+		return &fault.Error{Kind: f.Kind, What: what, Hint: f.Hint, Said: f.Said, Err: err}
 	}
 	if errors.Is(err, cas.ErrCorrupt) {
 		return &fault.Error{Kind: fault.Integrity, What: err.Error(), Hint: "the damaged entry was removed; run the same command again"}
@@ -81,6 +86,28 @@ func explain(ctx context.Context, err error) *fault.Error {
 		return &fault.Error{Kind: fault.Usage, What: err.Error(), Hint: "check the permissions of this path, or set EXUVIA_CACHE to a directory of yours"}
 	}
 	return &fault.Error{Kind: defect, What: err.Error(), Hint: "this is a defect of exuvia; please report it with the output of the same command and --debug"}
+}
+
+// mostSaid is how many lines are shown of what a program printed.
+const mostSaid = 25
+
+// writeSaid shows the end of what a program printed before it failed.
+func writeSaid(w io.Writer, said string) {
+	said = strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, said)
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	if len(lines) > mostSaid {
+		lines = append([]string{"…"}, lines[len(lines)-mostSaid:]...)
+	}
+	for _, l := range lines {
+		if said != "" {
+			fmt.Fprintf(w, "    %s\n", l)
+		}
+	}
 }
 
 func oneLine(s string) string {
@@ -104,7 +131,12 @@ no Python and no root.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fault.Wrap(err, fault.Usage, "see "+cmd.CommandPath()+" --help", "reading flags")
+		hint := "see " + cmd.CommandPath() + " --help"
+		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			f := bad.GetFlag()
+			return fault.New(fault.Usage, "it is: "+f.Usage+"; "+hint, "--%s cannot be %q", f.Name, bad.GetValue())
+		}
+		return fault.New(fault.Usage, hint, "%s", err)
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.cacheDir, "cache-dir", "", "where downloads and finished work are kept (default $EXUVIA_CACHE, else ~/.cache/exuvia)")
@@ -115,9 +147,7 @@ no Python and no root.`,
 		newBuild(a), newVerify(a), newMeasure(a), newRun(a), newWhy(a),
 		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newPasses(a), newVersion(a),
 	)
-	for _, c := range root.Commands() {
-		explainArgs(c)
-	}
+	explainArgs(root)
 	return root
 }
 
@@ -126,10 +156,15 @@ no Python and no root.`,
 func explainArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return fault.Wrap(err, fault.Usage, "see "+cmd.CommandPath()+" --help", "reading arguments")
+			switch err := check(cmd, args); {
+			case err == nil:
+				return nil
+			case cmd.HasSubCommands() && len(args) > 0:
+				return fault.New(fault.Usage, "see "+cmd.CommandPath()+" --help", "unknown command %q for %s", args[0], cmd.CommandPath())
+			case len(args) == 0:
+				return fault.New(fault.Usage, "write: "+cmd.UseLine(), "%s was given no argument", cmd.CommandPath())
 			}
-			return nil
+			return fault.New(fault.Usage, "write: "+cmd.UseLine(), "%s cannot be given %s", cmd.CommandPath(), strings.Join(args, " "))
 		}
 	}
 	for _, sub := range c.Commands() {

@@ -102,7 +102,7 @@ func parseVolumes(specs []string) ([]engine.Volume, error) {
 			return nil, err
 		}
 		if _, err := os.Stat(host); err != nil {
-			return nil, fault.Wrap(err, fault.Usage, "make it first, or name another", "mounting volume")
+			return nil, fault.New(fault.Usage, "make it first, or name another", "cannot mount %s: %s", parts[0], fault.Reason(err))
 		}
 		out = append(out, engine.Volume{Host: host, At: filepath.Clean(parts[1]), ReadOnly: len(parts) == 3 && parts[2] == "ro"})
 	}
@@ -143,6 +143,9 @@ func (a *app) run(ctx context.Context, ref string, o engine.BootOptions, forward
 	bootCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	p, err := eng.Boot(bootCtx, root, config, o)
+	if failed, ok := errors.AsType[*engine.StepError](err); ok {
+		return fault.New(fault.NotFound, "name a program that the image has with --entrypoint; exuvia why PATH says what is in it", "the container cannot be started: %s", failed.Reason)
+	}
 	if err != nil {
 		return err
 	}
@@ -180,10 +183,10 @@ func listen(ctx context.Context, forwards []forward) ([]net.Listener, error) {
 	for _, f := range forwards {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.host)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return out, fault.Wrap(err, fault.Busy, "stop what uses it, or choose another with --publish", "publishing port %d", f.container)
+			return out, fault.New(fault.Busy, "stop what uses it, or choose another with --publish", "port %s is in use", f.host)
 		}
 		if err != nil {
-			return out, fault.Wrap(err, fault.Usage, "choose an address of this host and a port you may listen on", "publishing port %d", f.container)
+			return out, fault.New(fault.Usage, "choose an address of this host and a port you may listen on", "cannot listen on %s: %s", f.host, fault.Reason(err))
 		}
 		out = append(out, l)
 	}

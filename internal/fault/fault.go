@@ -33,6 +33,7 @@ type Error struct {
 	Kind Kind
 	What string // one line, no trailing period, without credentials
 	Hint string // one line, says what to do; never empty
+	Said string // "" or what a program printed before it failed, in lines
 	Err  error  // the cause, may be nil
 }
 

@@ -369,7 +369,10 @@ func (j *job) buildFault(s source, failed *engine.StepError) error {
 	if s.version != "" {
 		what += " " + s.version
 	}
-	return fault.New(fault.Dependency, hint, "%s cannot be built: %s", what, project.Clip(engine.LastLines(failed.Output, 4)))
+	return &fault.Error{
+		Kind: fault.Dependency, What: fmt.Sprintf("%s cannot be built: %s", what, project.Clip(engine.LastLines(failed.Output, 1))), Hint: hint,
+		Said: failed.Output,
+	}
 }
 
 // openZip reads a zip archive of the cache.

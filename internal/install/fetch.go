@@ -290,10 +290,7 @@ func (f *fetcher) explain(ctx context.Context, u *url.URL, want file, err error)
 		case answered && (status.code == http.StatusNotFound || status.code == http.StatusGone):
 			return fault.New(fault.Dependency, "make the lock anew", "%s is not at %s any more (%d)", want.name, u.Host, status.code)
 		}
-		if bad, ok := errors.AsType[*url.Error](err); ok {
-			err = bad.Err // its text repeats the URL
-		}
-		return fault.New(fault.Network, "connect to the network, or set the proxy and CA variables that pip uses", "%s has to be downloaded from %s: %s", want.name, u.Host, f.cfg.clean(err.Error()))
+		return fault.New(fault.Network, networkHint, "%s has to be downloaded from %s: %s", want.name, u.Host, f.cfg.clean(fault.Reason(err)))
 	}
 	return fmt.Errorf("keeping %s: %w", want.name, err)
 }

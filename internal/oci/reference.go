@@ -13,7 +13,7 @@ import (
 func Normalise(ref string) (string, error) {
 	tag, err := name.NewTag(ref, name.WithDefaultRegistry(""), name.WeakValidation)
 	if err != nil {
-		return "", fault.Wrap(err, fault.Usage, "a reference is NAME[:TAG] in lower case, such as rest-app:1.0", "reading reference %q", ref)
+		return "", fault.New(fault.Usage, "write NAME[:TAG] with a name of a-z, 0-9, dots and dashes, such as rest-app:1.0", "%q cannot be the name of an image", ref)
 	}
 	return strings.TrimPrefix(tag.Name(), "library/"), nil
 }

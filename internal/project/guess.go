@@ -79,7 +79,7 @@ func (d *detection) topModules() []string {
 //
 // Of conventional names, those with a main guard come before those without.
 // Where there are none, files with a main guard count, then packages with a
-// __main__.py, then the only file there is.
+// __main__.py, then every file there is.
 func (d *detection) runnable() (files, servers []string, err error) {
 	var custom, guarded, customGuarded []string
 	top := d.topModules()
@@ -114,10 +114,7 @@ func (d *detection) runnable() (files, servers []string, err error) {
 	if servers, err = d.nestedServers(); err != nil || len(servers) > 0 {
 		return nil, servers, err
 	}
-	if top = slices.DeleteFunc(top, func(name string) bool { return name == "setup.py" }); len(top) == 1 {
-		return quoted(top), nil, nil
-	}
-	return nil, nil, nil
+	return quoted(slices.DeleteFunc(top, func(name string) bool { return name == "setup.py" })), nil, nil
 }
 
 // quoted makes entry points of file names.

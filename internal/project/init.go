@@ -2,6 +2,7 @@ package project
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -79,6 +80,9 @@ func InitText() string {
 func Init(dir string) (string, error) {
 	name := filepath.Join(dir, "pyproject.toml")
 	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fault.New(fault.Project, "give a project directory", "%s does not exist", dir)
+	}
 	if err != nil {
 		return "", fault.Wrap(err, fault.Project, "give a project directory", "opening the project")
 	}

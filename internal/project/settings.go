@@ -105,7 +105,7 @@ var (
 // from.
 func (s Settings) check() error {
 	bad := func(key, want string, got any) error {
-		return fault.New(fault.Usage, fmt.Sprintf("give %s, in [tool.exuvia] or as --%s", want, key), "setting %s is %q", key, Clip(fmt.Sprint(got)))
+		return fault.New(fault.Usage, fmt.Sprintf("give %s, in [tool.exuvia] or as --%s", want, key), "the setting %s cannot be %q", key, Clip(fmt.Sprint(got)))
 	}
 	switch {
 	case s.Python != "" && !minor.MatchString(s.Python):

@@ -3,6 +3,7 @@ package project
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -35,8 +36,38 @@ func (d document) explain(err error) error {
 		return fault.Wrap(err, fault.Project, "correct "+d.name, "reading %s", d.name)
 	}
 	row, _ := bad.Position()
-	msg := strings.TrimPrefix(bad.Error(), "toml: ")
+	msg := inTOML(strings.TrimPrefix(bad.Error(), "toml: "))
 	return fault.New(fault.Project, "correct this line of "+d.name, "%s: %s: %s", d.place(row), msg, d.line(row))
+}
+
+// mismatch matches what go-toml says of a value of the wrong type.
+var mismatch = regexp.MustCompile(`^cannot (?:decode TOML|store) (?:an? )?([a-z ]+?) (?:into|in)(?: a| struct field \S+ of type)? (\S+)$`)
+
+// inTOML says in TOML's words what go-toml says in Go's.
+func inTOML(msg string) string {
+	m := mismatch.FindStringSubmatch(msg)
+	if m == nil {
+		return msg
+	}
+	want := "a table"
+	switch target := m[2]; {
+	case target == "string":
+		want = "a string"
+	case target == "int":
+		want = "a whole number"
+	case target == "bool":
+		want = "true or false"
+	case strings.HasPrefix(target, "[]"):
+		want = "a list"
+	}
+	return want + " is wanted here, not " + article(m[1])
+}
+
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 func (d document) place(row int) string { return fmt.Sprintf("%s:%d", d.name, d.first+row) }

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"exuvia/internal/fault"
 )
 
 // Form is the form of an archive.
@@ -36,30 +38,46 @@ type Archive struct {
 
 var _ Publisher = Archive{}
 
+const archiveHint = "name a file in a directory that exists and can be written to"
+
 // Publish writes the archive. Its bytes depend on the image and its name
 // alone.
 func (a Archive) Publish(ctx context.Context, img v1.Image) (string, error) {
 	if err := a.write(ctx, img); err != nil {
-		return "", failed(ctx, err, "name a file in a directory that exists and can be written to", "writing %s %s", a.Form, a.File)
+		return "", failed(ctx, err, archiveHint, "writing %s %s", a.Form, a.File)
 	}
 	return string(a.Form) + ":" + a.File, nil
 }
 
-func (a Archive) write(ctx context.Context, img v1.Image) error {
+// Check reports whether the archive could be written where it is meant to be:
+// better known before an image is built than after.
+func (a Archive) Check() error {
+	root, _, err := a.place()
+	if err != nil {
+		return fault.Wrap(err, fault.Usage, archiveHint, "cannot write %s %s", a.Form, a.File)
+	}
+	return root.Close()
+}
+
+// place opens the directory that the archive goes to.
+func (a Archive) place() (dir *os.Root, file string, err error) {
 	if fi, err := os.Stat(a.File); err == nil && !fi.Mode().IsRegular() {
-		return errors.New("it exists and is no file")
+		return nil, "", errors.New("it exists and is no file")
 	}
-	dir, file := filepath.Split(a.File)
+	parent, file := filepath.Split(a.File)
 	if file == "" {
-		return errors.New("it names a directory")
+		return nil, "", errors.New("it names a directory")
 	}
-	if dir == "" {
-		dir = "."
-	}
-	root, err := os.OpenRoot(dir)
+	parent = filepath.Clean(parent)
+	dir, err = os.OpenRoot(parent)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no directory %s", dir)
+		err = fmt.Errorf("there is no directory %s", parent)
 	}
+	return dir, file, err
+}
+
+func (a Archive) write(ctx context.Context, img v1.Image) error {
+	root, file, err := a.place()
 	if err != nil {
 		return err
 	}

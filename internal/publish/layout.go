@@ -16,6 +16,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"exuvia/internal/fault"
 )
 
 // Layout writes an image to a directory in the form of the OCI image layout
@@ -33,15 +35,34 @@ const refName = "org.opencontainers.image.ref.name"
 // maxIndex bounds the index of a layout that is added to.
 const maxIndex = 16 << 20
 
+const layoutHint = "name an empty directory, an OCI layout, or one that does not exist yet"
+
 const layoutFile = `{"imageLayoutVersion":"1.0.0"}`
 
 // Publish writes the image. Blobs come first and index.json last, so that
 // whoever reads the layout at any time sees whole images.
 func (l Layout) Publish(ctx context.Context, img v1.Image) (string, error) {
 	if err := l.write(ctx, img); err != nil {
-		return "", failed(ctx, err, "name an empty directory, an OCI layout, or one that does not exist yet", "writing OCI layout %s", l.Dir)
+		return "", failed(ctx, err, layoutHint, "writing OCI layout %s", l.Dir)
 	}
 	return "oci:" + l.Dir, nil
+}
+
+// Check reports whether the layout could be written where it is meant to be:
+// better known before an image is built than after.
+func (l Layout) Check() error {
+	root, err := os.OpenRoot(l.Dir)
+	if errors.Is(err, fs.ErrNotExist) { // it is made
+		return nil
+	}
+	if err == nil {
+		defer root.Close()
+		_, err = readLayout(root)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Usage, layoutHint, "cannot write OCI layout %s", l.Dir)
+	}
+	return nil
 }
 
 func (l Layout) write(ctx context.Context, img v1.Image) error {

@@ -143,7 +143,7 @@ func (f *Finder) ofSource(_ context.Context, e tree.Entry) ([]reach.Edge, error)
 	if known.Error != nil {
 		if e.From.Kind == tree.Project {
 			return nil, fault.New(fault.Project, "correct the file, or leave it out with [tool.exuvia] exclude",
-				"%s:%d: %s", e.Path, known.Error.Line, known.Error.Text)
+				"%s:%d: %s", strings.TrimPrefix(e.Path, "app/"), known.Error.Line, known.Error.Text)
 		}
 		f.note(e.Path, fmt.Sprintf("line %d: %s; what it imports is not known", known.Error.Line, known.Error.Text))
 		d.parents()

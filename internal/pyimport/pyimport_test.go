@@ -260,7 +260,7 @@ func TestSyntaxErrorOfTheProject(t *testing.T) {
 	e, _ := tr.Lookup("app/main.py")
 	_, err := f.Find(t.Context(), e)
 	fe, ok := errors.AsType[*fault.Error](err)
-	if !ok || fe.Kind != fault.Project || fe.What != "app/main.py:7: invalid syntax" || fe.Hint == "" {
+	if !ok || fe.Kind != fault.Project || fe.What != "main.py:7: invalid syntax" || fe.Hint == "" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"exuvia/internal/engine"
@@ -59,7 +60,12 @@ func Describe(ctx context.Context, eng engine.Engine, t *tree.Tree, exe string) 
 		Outs:   []string{outDir},
 		Limit:  2 * time.Minute,
 	}, engine.Trees{"system": t, "helper": helper})
-	if failed, ok := errors.AsType[*engine.StepError](err); ok {
+	failed, ok := errors.AsType[*engine.StepError](err)
+	if ok && strings.Contains(failed.Reason, syscall.ENOEXEC.Error()) {
+		return nil, fault.New(fault.Base, "build on a machine of its kind, or install emulation for it: qemu-user-static with binfmt-support",
+			"the Python at /%s is for another kind of machine than this one", e.Path)
+	}
+	if ok {
 		return nil, fault.Wrap(failed, fault.Base, hint, "the Python at /%s does not start", e.Path)
 	}
 	if err != nil {

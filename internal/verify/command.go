@@ -39,7 +39,7 @@ func (v *verifier) help(e Entry) question {
 			// An exception about the argument is an answer to it; any other
 			// says that the entry point needs something that is not there.
 			if bad := crash(as[0]); bad != "" && !strings.Contains(bad, "--help") {
-				return v.noStart(e.Name, bad)
+				return v.noStart(e.Name, bad, as[0].log)
 			}
 			return nil
 		},
@@ -57,7 +57,7 @@ func (v *verifier) command(argv []string) question {
 		},
 		started: func(as []answer) error {
 			if code := as[0].fields["exit"]; code == "126" || code == "127" {
-				return v.noStart(name, engine.LastLines(as[0].log, 3))
+				return v.noStart(name, engine.LastLines(as[0].log, 3), as[0].log)
 			}
 			return nil
 		},
@@ -117,7 +117,15 @@ func crash(a answer) string {
 	return last
 }
 
-// noStart is the error for an unreduced app that does not start.
-func (v *verifier) noStart(name, why string) error {
-	return fault.New(fault.Start, startHint, "the unreduced project does not start: %s: %s", name, oneLine(why))
+// noStart is the error for an unreduced app that does not start. Log is what
+// it printed.
+func (v *verifier) noStart(name, why, log string) error {
+	hint := startHint
+	if strings.HasPrefix(why, "ModuleNotFoundError") {
+		hint = "add what brings the module to the dependencies, or the module itself to the project"
+	}
+	return &fault.Error{
+		Kind: fault.Start, What: fmt.Sprintf("the unreduced project does not start: %s: %s", name, oneLine(why)), Hint: hint,
+		Said: log,
+	}
 }

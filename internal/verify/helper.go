@@ -77,7 +77,7 @@ func (v *verifier) contract() question {
 		},
 		started: func(as []answer) error {
 			if as[0].asked == nil {
-				return v.noStart("python", engine.LastLines(as[0].log, 3))
+				return v.noStart("python", engine.LastLines(as[0].log, 3), as[0].log)
 			}
 			return nil
 		},
@@ -150,7 +150,7 @@ func (v *verifier) imports() question {
 		},
 		started: func(as []answer) error {
 			if as[0].asked == nil {
-				return v.noStart("importing its modules", engine.LastLines(as[0].log, 3))
+				return v.noStart("importing its modules", engine.LastLines(as[0].log, 3), as[0].log)
 			}
 			return nil
 		},

@@ -31,7 +31,7 @@ func (v *verifier) run() question {
 				return nil
 			}
 			if why := crash(as[0]); why != "" {
-				return v.noStart(name, why)
+				return v.noStart(name, why, as[0].log)
 			}
 			return nil
 		},

@@ -96,6 +96,13 @@ func userOf(t *tree.Tree, spec string) (account, error) {
 	return a, nil
 }
 
+// User reports an error where the tree does not have the user that an image
+// of it would run as, written as the OCI image specification has it.
+func User(t *tree.Tree, spec string) error {
+	_, err := userOf(t, spec)
+	return err
+}
+
 // database finds the line of a name or number in passwd(5) or group(5).
 func database(t *tree.Tree, file, key string) ([]string, bool) {
 	e, ok := t.Resolve(file)

@@ -81,7 +81,7 @@ func New(o Options) (*Archive, error) {
 		return nil, fault.Wrap(err, fault.Usage, "mend it, apt cannot read it either", "reading apt's configuration")
 	}
 	if a.sources, err = mirrorSources(o.Mirror); err != nil {
-		return nil, fault.Wrap(err, fault.Usage, "give the address that an apt source has", "reading the mirror setting")
+		return nil, fault.Wrap(err, fault.Usage, "give the address that an apt source has", "reading EXUVIA_DEBIAN_MIRROR")
 	}
 	if a.sources == nil {
 		a.sources = a.host.sources()

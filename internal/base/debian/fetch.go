@@ -190,11 +190,8 @@ func explain(ctx context.Context, u *url.URL, err error) error {
 		return fault.Wrap(err, fault.Integrity, "the mirror or a proxy changes files or is being updated; try again later or name another mirror",
 			"downloading %s", u.Redacted())
 	}
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // its text repeats the address, with the password
-	}
-	return fault.Wrap(err, fault.Network, "check the network, the proxy and the mirror; what is in the cache needs none",
-		"downloading %s", u.Redacted())
+	return &fault.Error{Kind: fault.Network, Err: err, What: u.Redacted() + " has to be downloaded: " + fault.Reason(err),
+		Hint: "connect to the network, or see apt's proxy and sources and EXUVIA_DEBIAN_MIRROR; what is in the cache needs none"}
 }
 
 func (f *fetcher) once(ctx context.Context, u *url.URL, limit int64, sum string) (cas.Blob, error) {

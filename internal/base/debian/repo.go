@@ -69,7 +69,7 @@ func (a *Archive) resolve(ctx context.Context, s Suite) ([]*repo, error) {
 		}
 	}
 	if len(candidates[mainRole]) == 0 {
-		return nil, fault.New(fault.Base, "name the address of a Debian archive with the setting \"mirror\"",
+		return nil, fault.New(fault.Base, "set EXUVIA_DEBIAN_MIRROR to the address of a Debian archive",
 			"no Debian archive is known: this host has no apt source for one")
 	}
 	roles := []role{mainRole}
@@ -88,7 +88,7 @@ func (a *Archive) resolve(ctx context.Context, s Suite) ([]*repo, error) {
 		return nil, err
 	}
 	if found[0] == nil {
-		return nil, fault.New(fault.Base, "name another archive with the setting \"mirror\"; old suites are in Debian's archive of the past",
+		return nil, fault.New(fault.Base, "set EXUVIA_DEBIAN_MIRROR to an archive that has it; old suites are in Debian's archive of the past",
 			"no archive has Debian %s: tried %s", s.Name, addresses(candidates[mainRole]))
 	}
 	return slices.DeleteFunc(found, func(r *repo) bool { return r == nil }), nil
