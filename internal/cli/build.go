@@ -23,7 +23,6 @@ import (
 // buildFlags are those of `exuvia build` that are no settings.
 type buildFlags struct {
 	settings project.Settings
-	variant  string
 	ref      string
 	outputs  []string
 	push     []string
@@ -61,7 +60,6 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 	}
 	f := c.Flags()
 	settingFlags(f, &b.settings)
-	f.StringVar(&b.variant, "variant", "lean", "way to make the image; see exuvia variants")
 	f.StringVar(&b.ref, "reference", "", "name:tag of the image in the local store (default: the project's name)")
 	f.StringArrayVarP(&b.outputs, "output", "o", nil, "also write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE or FILE.tar")
 	f.StringArrayVar(&b.push, "push", nil, "also push the image to a registry, as this reference")
@@ -117,7 +115,7 @@ func (a *app) request(dir string, b buildFlags) (pipeline.Request, error) {
 		return pipeline.Request{}, err
 	}
 	r := pipeline.Request{
-		Path: path, Settings: b.settings, Variant: b.variant, Reference: b.ref,
+		Path: path, Settings: b.settings, Reference: b.ref,
 		Epoch: epoch, NoVerify: b.noVerify, Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
 	}
 	r.Publish, err = a.publishers(b)

@@ -37,7 +37,7 @@ unreduced app is measured twice: what it differs from itself is the noise.`,
 			if n < 1 {
 				return fault.New(fault.Usage, "give a number of 1 or more", "cannot start anything %d times", n)
 			}
-			req, err := a.request(append(args, ".")[1], buildFlags{variant: "lean"})
+			req, err := a.request(append(args, ".")[1], buildFlags{})
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 // settingFlags adds a flag for every setting of [tool.exuvia] that is not a
 // table of its own; a test compares the two lists.
 func settingFlags(f *pflag.FlagSet, s *project.Settings) {
+	f.StringVar(&s.Variant, "variant", "", `way to make the image, see exuvia variants (default "lean")`)
 	f.StringArrayVarP(&s.Entry, "entry", "e", nil, `entry point: "main.py", "module:func", "uvicorn app.main:app"; may be repeated, the first is the image's`)
 	f.StringVar(&s.Python, "python", "", `Python version, "3.11"`)
 	f.StringVar(&s.System, "system", "", `what the app is installed on: "debian:bookworm", a directory or tarball that holds a CPython`)

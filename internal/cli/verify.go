@@ -21,7 +21,7 @@ boots it and the image side by side, and compares their answers.`,
 			if len(args) == 2 {
 				dir = args[1]
 			}
-			req, err := a.request(dir, buildFlags{variant: "lean"})
+			req, err := a.request(dir, buildFlags{})
 			if err != nil {
 				return err
 			}

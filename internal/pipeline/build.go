@@ -189,9 +189,6 @@ func (b *build) known() (*report.Build, bool) {
 // detect finds out what the project is and which variant is wanted.
 func (b *build) detect(ctx context.Context) error {
 	var err error
-	if b.variant, err = variant.Named(b.Variant); err != nil {
-		return err
-	}
 	b.project, err = project.Detect(ctx, b.Path, project.Options{Cache: b.Cache, Overrides: b.Settings})
 	if err != nil {
 		return err
@@ -201,16 +198,29 @@ func (b *build) detect(ctx context.Context) error {
 			return err
 		}
 	}
-	if want := b.project.Settings.Platform; want != "" {
-		p, err := v1.ParsePlatform(want)
-		if err != nil || p.OS == "" || p.Architecture == "" {
-			return fault.New(fault.Usage, "write it as linux/amd64", "cannot read platform %q", want)
-		}
-		b.Platform = *p
+	if b.variant, err = variant.Named(cmp.Or(b.project.Settings.Variant, variant.Default)); err != nil {
+		return err
+	}
+	if err := b.platform(); err != nil {
+		return err
 	}
 	b.out.Variant = b.variant.Name
 	b.out.Reference, err = oci.Normalise(b.reference())
 	return err
+}
+
+// platform takes the settings' platform where they name one.
+func (b *build) platform() error {
+	want := b.project.Settings.Platform
+	if want == "" {
+		return nil
+	}
+	p, err := v1.ParsePlatform(want)
+	if err != nil || p.OS == "" || p.Architecture == "" {
+		return fault.New(fault.Usage, "write it as linux/amd64", "cannot read platform %q", want)
+	}
+	b.Platform = *p
+	return nil
 }
 
 // reference is the name that the image gets: the one asked for, or made of the

@@ -65,8 +65,7 @@ type Pipeline struct {
 type Request struct {
 	Path      string           // project directory or script
 	Settings  project.Settings // of the command line; they win over the project's
-	Variant   string
-	Reference string // name:tag; "" is made of the project's name
+	Reference string           // name:tag; "" is made of the project's name
 	Platform  v1.Platform
 	Epoch     time.Time // of every file in the image
 	NoVerify  bool

@@ -22,6 +22,7 @@ type setting struct {
 // documented has every setting, in the order in which `exuvia init` writes
 // them; a test compares it with [Settings].
 var documented = []setting{
+	{"variant", `"lean"`, "way to make the image; exuvia variants lists them"},
 	{"entry", `["main.py"]`, `ways into the project, the image starts the first: "main.py", "pkg.mod", "pkg.mod:func", "uvicorn app.main:app"`},
 	{"python", `"3.11"`, "version of Python, in place of .python-version"},
 	{"system", `"debian:bookworm"`, "what the app is installed on: a Debian suite, or a directory or tarball that holds a CPython"},

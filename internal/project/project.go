@@ -69,6 +69,7 @@ type Entry struct {
 // Settings are [tool.exuvia] of pyproject.toml; the command line has a flag
 // for each and wins over it. The zero value is the default of everything.
 type Settings struct {
+	Variant    string            `toml:"variant" json:"variant,omitempty"` // way to make the image
 	Entry      []string          `toml:"entry" json:"entry,omitempty"`
 	Python     string            `toml:"python" json:"python,omitempty"`
 	System     string            `toml:"system" json:"system,omitempty"` // "debian:bookworm", a directory, a tarball

@@ -37,6 +37,9 @@ type Input struct {
 	Needs       plan.Needs
 }
 
+// Default is the variant of who names none.
+const Default = "lean"
+
 // All lists the variants by name.
 func All() []Variant {
 	return []Variant{Lean}
