@@ -164,7 +164,7 @@ func explainArgs(c *cobra.Command) {
 			case len(args) == 0:
 				return fault.New(fault.Usage, "write: "+cmd.UseLine(), "%s was given no argument", cmd.CommandPath())
 			}
-			return fault.New(fault.Usage, "write: "+cmd.UseLine(), "%s cannot be given %s", cmd.CommandPath(), strings.Join(args, " "))
+			return fault.New(fault.Usage, "write: "+cmd.UseLine(), "%s does not take these arguments: %s", cmd.CommandPath(), strings.Join(args, " "))
 		}
 	}
 	for _, sub := range c.Commands() {

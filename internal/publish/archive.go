@@ -54,7 +54,7 @@ func (a Archive) Publish(ctx context.Context, img v1.Image) (string, error) {
 func (a Archive) Check() error {
 	root, _, err := a.place()
 	if err != nil {
-		return fault.Wrap(err, fault.Usage, archiveHint, "cannot write %s %s", a.Form, a.File)
+		return fault.New(fault.Usage, archiveHint, "cannot write %s %s: %s", a.Form, a.File, fault.Reason(err))
 	}
 	return root.Close()
 }

@@ -60,7 +60,7 @@ func (l Layout) Check() error {
 		_, err = readLayout(root)
 	}
 	if err != nil {
-		return fault.Wrap(err, fault.Usage, layoutHint, "cannot write OCI layout %s", l.Dir)
+		return fault.New(fault.Usage, layoutHint, "cannot write OCI layout %s: %s", l.Dir, fault.Reason(err))
 	}
 	return nil
 }
