@@ -169,8 +169,15 @@ func fingerprint() (string, error) {
 
 // systems finds bases of every kind.
 func (a *app) systems(cache *cas.Store) (*systems, error) {
+	keyring := a.env.Getenv("EXUVIA_DEBIAN_KEYRING")
+	if keyring != "" {
+		var err error
+		if keyring, err = filepath.Abs(keyring); err != nil {
+			return nil, err
+		}
+	}
 	archive, err := debian.New(debian.Options{
-		Cache: cache, Root: "/", Mirror: a.env.Getenv("EXUVIA_DEBIAN_MIRROR"), Client: http.DefaultClient, Pull: a.pull,
+		Cache: cache, Root: "/", Mirror: a.env.Getenv("EXUVIA_DEBIAN_MIRROR"), Keyring: keyring, Client: http.DefaultClient, Pull: a.pull,
 		Now: time.Now, Progress: a.progress().Printf, Log: a.log(),
 	})
 	if err != nil {

@@ -43,9 +43,10 @@ they need, reduces that, writes an image, boots it, and compares its answers
 with those of the unreduced app. Only an image that answers the same gets a
 name. The same inputs give the same digest, on any machine.
 
-Debian packages come from the host's apt sources, else from the archive at
-$EXUVIA_DEBIAN_MIRROR; Python packages as pip's and uv's configuration and
-environment say, with their proxies, CA files and credentials.
+Debian packages come from the archive at $EXUVIA_DEBIAN_MIRROR, signed by a key
+in $EXUVIA_DEBIAN_KEYRING or one of Debian's, else from the host's apt sources;
+Python packages as pip's and uv's configuration and environment say, with their
+proxies, CA files and credentials.
 
 Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`,
 		Example: "  exuvia build\n  exuvia build --push registry.example/team/app:1.2 .\n  exuvia build --entry 'uvicorn app.main:app' --output oci-archive:app.tar",

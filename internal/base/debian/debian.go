@@ -43,6 +43,9 @@ type Options struct {
 	// after a blank that of its security archive may follow, which is
 	// otherwise taken to be the same with "-security" at its end.
 	Mirror string
+	// Keyring is the file with the keys that sign the mirror; "" for those that
+	// the host trusts.
+	Keyring string
 	// Client has the proxies and CA files of the user's; apt's own settings of
 	// these are added. Nil is a plain client.
 	Client *http.Client
@@ -80,7 +83,7 @@ func New(o Options) (*Archive, error) {
 	if a.conf, err = a.host.conf(); err != nil {
 		return nil, fault.Wrap(err, fault.Usage, "mend it, apt cannot read it either", "reading apt's configuration")
 	}
-	if a.sources, err = mirrorSources(o.Mirror); err != nil {
+	if a.sources, err = mirrorSources(o.Mirror, o.Keyring); err != nil {
 		return nil, fault.Wrap(err, fault.Usage, "give the address that an apt source has", "reading EXUVIA_DEBIAN_MIRROR")
 	}
 	if a.sources == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"exuvia/internal/cas"
@@ -47,8 +48,11 @@ func verifyRelease(data []byte, keys openpgp.EntityList, now time.Time) (*releas
 		return nil, errors.New("text after the signature")
 	}
 	signer, err := block.VerifySignature(keys, &packet.Config{Time: func() time.Time { return now }})
+	if errors.Is(err, pgperrors.ErrUnknownIssuer) {
+		return nil, errors.New("none of the keys at hand has signed it")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("signature: %w", err)
+		return nil, fmt.Errorf("the signature is wrong: %s", strings.TrimPrefix(err.Error(), "openpgp: "))
 	}
 	if signer == nil {
 		return nil, errors.New("signature: no signer")

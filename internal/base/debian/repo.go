@@ -152,12 +152,12 @@ func (a *Archive) askRelease(ctx context.Context, r *repo) (*release, error) {
 	}
 	keys, err := a.host.keys(r.source.SignedBy)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Integrity, "mend Signed-By of the apt source", "looking for the keys of %s", r.source.URI.Redacted())
+		return nil, fault.Wrap(err, fault.Integrity, "mend Signed-By of the apt source, or EXUVIA_DEBIAN_KEYRING", "looking for the keys of %s", r.source.URI.Redacted())
 	}
 	now := a.opts.Now()
 	rel, err := verifyRelease(data, keys, now)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Integrity, "the mirror may be changed or its key unknown; see Signed-By of the apt source", "verifying %s", where.Redacted())
+		return nil, fault.Wrap(err, fault.Integrity, "the mirror may be changed, or its key unknown: name the file that has it by Signed-By of the apt source, or EXUVIA_DEBIAN_KEYRING", "verifying %s", where.Redacted())
 	}
 	rel.Sum = b.Sum
 	if rel.Codename != r.suite && rel.Suite != r.suite {

@@ -262,7 +262,7 @@ func roleOf(suite string) (role, bool) {
 // mirrorSources makes sources of the setting that stands in for apt's: the
 // address of the archive and, if it is elsewhere than beside it, that of the
 // security archive.
-func mirrorSources(setting string) ([]source, error) {
+func mirrorSources(setting, keyring string) ([]source, error) {
 	words := strings.Fields(setting)
 	if len(words) == 0 {
 		return nil, nil
@@ -277,9 +277,9 @@ func mirrorSources(setting string) ([]source, error) {
 			return nil, fmt.Errorf("%q is not the address of an archive, optionally followed by that of its security archive", setting)
 		}
 		if i == 0 {
-			out = append(out, source{URI: u, Suite: "stable"}, source{URI: u, Suite: "stable-updates"})
+			out = append(out, source{URI: u, Suite: "stable", SignedBy: keyring}, source{URI: u, Suite: "stable-updates", SignedBy: keyring})
 		} else {
-			out = append(out, source{URI: u, Suite: "stable-security"})
+			out = append(out, source{URI: u, Suite: "stable-security", SignedBy: keyring})
 		}
 	}
 	return out, nil

@@ -147,7 +147,7 @@ func TestMirrorSources(t *testing.T) {
 		{name: "no address", in: "m.example/debian", fails: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := mirrorSources(tt.in)
+			got, err := mirrorSources(tt.in, "")
 			if (err != nil) != tt.fails {
 				t.Errorf("error %v, want one: %v", err, tt.fails)
 			}
