@@ -2,11 +2,14 @@ package cas
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -175,4 +178,33 @@ func TestPruneLeavesAUsableStore(t *testing.T) {
 		t.Error("the blob is still there")
 	}
 	put(t, s, "again")
+}
+
+// Processes that make the same tree at once are in nobody's way.
+func TestMaterialiseAtOnce(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entries []tree.Entry
+	for i := range 200 {
+		b, err := s.Put(strings.NewReader(strconv.Itoa(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, s.Entry(fmt.Sprintf("bin/%d", i), 0o755, b, tree.Origin{}))
+	}
+	tr, err := tree.New(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 24 {
+		all.Go(func() {
+			if _, err := s.Materialise(t.Context(), tr); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -237,9 +237,22 @@ func (s *Store) fill(ctx context.Context, root string, t *tree.Tree) error {
 	return os.Chtimes(root, Stamp, Stamp)
 }
 
-// link gives the blob of e the name on disk. Blobs have mode 0644; of other
-// modes there is a copy each beside it, as a link shares its mode.
+// link gives the blob of e the name on disk. While another process puts an
+// equal file in the blob's place, link(2) may find the old one just without a
+// name, so it is tried again.
 func (s *Store) link(name string, e tree.Entry) error {
+	var err error
+	for range 100 {
+		if err = s.linkOnce(name, e); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return err
+}
+
+// linkOnce links the file with the mode of e. Blobs have mode 0644; of other
+// modes there is a copy each beside it, as a link shares its mode.
+func (s *Store) linkOnce(name string, e tree.Entry) error {
 	perm := e.Mode.Perm() | 0o400
 	blob := s.path(e.Sum)
 	if perm == 0o644 {
