@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -135,6 +136,29 @@ func TestStepFails(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { cancel(cause) })
 	if _, err = e.Run(ctx, step(nil, "sleep"), engine.Trees{"root": root}); !errors.Is(err, cause) {
 		t.Errorf("error is %v, want the cause of cancelling", err)
+	}
+}
+
+// Exit codes and outputs are each step's own, and none gets lost.
+func TestStepsInParallel(t *testing.T) {
+	e, root := testbed(t)
+	var all sync.WaitGroup
+	for i := range 24 {
+		all.Go(func() {
+			name := fmt.Sprintf("/data/%d", i)
+			out, err := e.Run(t.Context(), step([]string{"/data"}, "write", name, "x"), engine.Trees{"root": root})
+			if _, ok := out.Lookup(name[1:]); err != nil || !ok || out.Len() != 2 {
+				t.Errorf("step %d gave %v, %v", i, listing(out), err)
+			}
+			_, err = e.Run(t.Context(), step(nil, "exit"), engine.Trees{"root": root})
+			if failed, ok := errors.AsType[*engine.StepError](err); !ok || failed.Exit != 7 {
+				t.Errorf("error is %v, want exit code 7", err)
+			}
+		})
+	}
+	all.Wait()
+	if left, err := os.ReadDir(filepath.Join(e.cache.Dir(), "tmp")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
