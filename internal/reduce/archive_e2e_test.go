@@ -416,23 +416,7 @@ func BenchmarkStart(t *testing.B) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var entries []tree.Entry
-	for sub, to := range map[string]string{"site": rt.Site, "app": "app"} {
-		kind := tree.Origin{Kind: tree.Dist, Name: "deps"}
-		if sub == "app" {
-			kind = tree.Origin{Kind: tree.Project, Name: "app"}
-		}
-		if err := walk(filepath.Join(dir, sub), "", func(e tree.Entry) {
-			e.Path, e.From = path.Join(to, e.Path), kind
-			entries = append(entries, e)
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	full, err := sys.With(entries...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	full := startable(t, sys, rt, dir)
 	if rt, err = python.Describe(t.Context(), eng, full, exe); err != nil {
 		t.Fatal(err)
 	}
@@ -463,6 +447,35 @@ func BenchmarkStart(t *testing.B) {
 		}
 		roots[names[i]] = root
 	}
+	compareStarts(t, eng, names, roots, rt, rounds)
+}
+
+// startable adds dir/site and dir/app to the system.
+func startable(t testing.TB, sys *tree.Tree, rt *python.Runtime, dir string) *tree.Tree {
+	t.Helper()
+	var entries []tree.Entry
+	for sub, to := range map[string]string{"site": rt.Site, "app": "app"} {
+		kind := tree.Origin{Kind: tree.Dist, Name: "deps"}
+		if sub == "app" {
+			kind = tree.Origin{Kind: tree.Project, Name: "app"}
+		}
+		if err := walk(filepath.Join(dir, sub), "", func(e tree.Entry) {
+			e.Path, e.From = path.Join(to, e.Path), kind
+			entries = append(entries, e)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full, err := sys.With(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return full
+}
+
+// compareStarts starts each form in turn, and logs what it took beside the first.
+func compareStarts(t testing.TB, eng chroot, names []string, roots map[string]string, rt *python.Runtime, rounds int) {
+	t.Helper()
 	wall, cpu := make(map[string][]float64), make(map[string][]float64)
 	for range rounds {
 		for _, n := range names {
