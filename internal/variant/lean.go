@@ -41,26 +41,26 @@ func planLean(_ context.Context, in Input) (*plan.Plan, error) {
 		Variant: "lean",
 		Roots:   in.Roots,
 		Finders: leanFinders,
-		Passes:  passes(leanPasses, in.Project.Settings),
+		Passes:  passes(leanPasses, in.Project),
 		Config:  config(in),
 	}, nil
 }
 
 // passes applies the settings to a variant's list.
-func passes(names []string, s project.Settings) []plan.Pass {
+func passes(names []string, p *project.Project) []plan.Pass {
+	s := p.Settings
 	if len(s.Passes) > 0 {
 		names = s.Passes
 	}
+	options := map[string]map[string]string{
+		"bytecode": {"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ",")},
+		"archive":  {"project": p.Name}, // whose modules go with the app, not with the dependencies
+	}
 	var out []plan.Pass
 	for _, n := range names {
-		if slices.Contains(s.Disable, n) {
-			continue
+		if !slices.Contains(s.Disable, n) {
+			out = append(out, plan.Pass{Name: n, Options: options[n]})
 		}
-		p := plan.Pass{Name: n}
-		if n == "bytecode" {
-			p.Options = map[string]string{"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ",")}
-		}
-		out = append(out, p)
 	}
 	return out
 }
