@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -35,9 +36,12 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		syscall.Umask(umask)
-		os.Exit(cli.Main(context.Background(), cli.Env{
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := cli.Main(ctx, cli.Env{
 			Args: os.Args, Getenv: os.Getenv, Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		}))
+		})
+		stop()
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }

@@ -56,6 +56,9 @@ var guest = map[string]func(args []string) error{
 		os.Exit(7)
 		return nil
 	},
+	"full": func([]string) error {
+		return errors.New("copying: No space left on device (os error 28)")
+	},
 	"sleep": func([]string) error {
 		time.Sleep(time.Minute)
 		return nil

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"sync"
 	"syscall"
 	"time"
@@ -106,6 +107,8 @@ func (e *Engine) command(ctx context.Context, b *box, s plan.Step) error {
 		return cause
 	case err != nil:
 		return fmt.Errorf("%s: %w", s.Name, err)
+	case exit.Code != 0 && full.MatchString(out.String()):
+		return fmt.Errorf("%s, with its work in %s: %w", s.Name, e.cache.Dir(), syscall.ENOSPC)
 	case exit.Code != 0:
 		return &engine.StepError{Step: s.Name, Exit: exit.Code, Output: out.String()}
 	}
@@ -118,6 +121,10 @@ func (e *Engine) noteMemory(b *box) {
 		e.log.Warn("the file system of the cache cannot hold the upper layer of an overlay; writes go to memory", "cache", e.cache.Dir())
 	}
 }
+
+// full matches what programs print that find the disk full: the C library's
+// words, Python's number and Rust's.
+var full = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded|\[Errno 28\]|os error 28\b`)
 
 var errLimit = errors.New("time limit")
 

@@ -120,6 +120,9 @@ func TestStepFails(t *testing.T) {
 	if failed, ok := errors.AsType[*engine.StepError](err); !ok || failed.Exit != 7 {
 		t.Errorf("error is %v, want exit code 7", err)
 	}
+	if _, err := e.Run(t.Context(), step(nil, "full"), engine.Trees{"root": root}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error is %v, want one of the full disk", err)
+	}
 	s := step(nil, "sleep")
 	s.Limit = 200 * time.Millisecond
 	_, err = e.Run(t.Context(), s, engine.Trees{"root": root})
