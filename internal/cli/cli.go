@@ -123,7 +123,13 @@ func newRoot(env Env) *cobra.Command {
 		Long: `exuvia builds, from a Python project, the smallest OCI image that still behaves
 like the project, and proves it: every image is booted and its answers are
 compared with the unreduced app's before it gets a name. It needs no Docker,
-no Python and no root.`,
+no Python and no root.
+
+What goes wrong is said in two lines, what it is and what to do, and by the exit
+code: 2 command line or setting, 3 project, 4 dependencies, 5 network, 6 hash or
+signature, 7 base, 8 build step, 9 the image differs, 10 the project does not
+start, 11 disk full, 12 no sandbox, 13 not delivered, 14 not found, 15 port or
+lock taken, 130 interrupted; 1 is a defect of exuvia.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

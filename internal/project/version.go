@@ -56,7 +56,7 @@ func specifiers(s string) (*pep440.Specifiers, error) {
 	}
 	specs, err := pep440.NewSpecifiers(s, pep440.WithPreRelease(true))
 	if err != nil {
-		return nil, fmt.Errorf("%q is no list of version specifiers: %w", s, err)
+		return nil, fmt.Errorf("%q is no list of version specifiers", Clip(s)) // the library's error says no more
 	}
 	return &specs, nil
 }

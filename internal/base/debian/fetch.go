@@ -190,8 +190,10 @@ func explain(ctx context.Context, u *url.URL, err error) error {
 		return fault.Wrap(err, fault.Integrity, "the mirror or a proxy changes files or is being updated; try again later or name another mirror",
 			"downloading %s", u.Redacted())
 	}
-	return &fault.Error{Kind: fault.Network, Err: err, What: u.Redacted() + " has to be downloaded: " + fault.Reason(err),
-		Hint: "connect to the network, or see apt's proxy and sources and EXUVIA_DEBIAN_MIRROR; what is in the cache needs none"}
+	return &fault.Error{
+		Kind: fault.Network, What: u.Redacted() + " has to be downloaded: " + fault.Reason(err), Err: err,
+		Hint: "connect to the network, or see apt's proxy and sources and EXUVIA_DEBIAN_MIRROR; what is in the cache needs none",
+	}
 }
 
 func (f *fetcher) once(ctx context.Context, u *url.URL, limit int64, sum string) (cas.Blob, error) {
