@@ -49,7 +49,7 @@ class _Archive:
                 head = posix.pread(fd, _HEAD + size, 0)
         finally:
             posix.close(fd)
-        if head[:8] != b"\x93exuvia\n" or head[12:16] != b"\2\0\0\0":
+        if head[:8] != b"\x93exuvia\n" or head[12:16] != b"\3\0\0\0":
             raise ImportError("%s is no archive of exuvia's that this importer can read" % path.decode())
         if head[8:12] != _external.MAGIC_NUMBER:
             raise ImportError(
@@ -76,9 +76,9 @@ class _Archive:
             posix.close(fd)
         if len(data) != size:
             raise EOFError("%s ends early" % self.path.decode())
-        if self.decompress:
-            return self.decompress(data, -15, unpacked)
-        return data
+        if size == unpacked:  # stored: deflate would not have saved enough
+            return data
+        return self.decompress(data, -15, unpacked)
 
 
 _archives = []

@@ -19,8 +19,9 @@ import (
 //
 //	 0  8 bytes  "\x93exuvia\n"
 //	 8  4 bytes  magic number of the Python that the code was compiled for
-//	12  uint32   version of the format, 2
-//	16  uint32   flags: 1 = index and modules are deflated (RFC 1951), each on its own
+//	12  uint32   version of the format, 3
+//	16  uint32   flags: 1 = index and modules are deflated (RFC 1951), each on its own,
+//	             but for modules whose size is the same unpacked
 //	20  uint32   size of the index in the file
 //	24  uint32   size of the index unpacked
 //	28           index, then the modules
@@ -34,9 +35,10 @@ import (
 // a tenth of the time to inflate, and loose .pyc files have none either.
 const (
 	pyaMagic   = "\x93exuvia\n"
-	pyaVersion = 2 // enters the cache's keys: raise it with every change of the bytes
+	pyaVersion = 3 // enters the cache's keys: raise it with every change of the bytes
 	pyaHead    = 28
 	pyaDeflate = 1
+	pyaWorth   = 45       // percent: a module that deflate leaves larger is not worth inflating at every start
 	maxIndex   = 64 << 20 // bytes, unpacked
 	maxModule  = 64 << 20 // bytes, unpacked
 )
@@ -79,6 +81,10 @@ func (a archive) write(w io.Writer) error {
 		p := place{at: body.Len(), unpacked: len(m.Code)}
 		if err := a.pack(&body, m.Code); err != nil {
 			return err
+		}
+		if a.Deflate && (body.Len()-p.at)*100 > len(m.Code)*pyaWorth {
+			body.Truncate(p.at)
+			body.Write(m.Code)
 		}
 		p.size = body.Len() - p.at
 		index[m.Dir][m.Name] = p
@@ -180,9 +186,11 @@ func readArchive(data []byte) (archive, error) {
 			if p.at < 0 || p.size < 0 || p.at > len(body) || p.size > len(body)-p.at || p.unpacked < 0 || p.unpacked > maxModule {
 				return a, fmt.Errorf("%w: %s/%s lies outside", errArchive, dir, name)
 			}
-			code, err := a.unpack(body[p.at:p.at+p.size], p.unpacked)
-			if err != nil {
-				return a, fmt.Errorf("%s/%s: %w", dir, name, err)
+			code := body[p.at : p.at+p.size]
+			if !a.Deflate || p.size != p.unpacked {
+				if code, err = a.unpack(code, p.unpacked); err != nil {
+					return a, fmt.Errorf("%s/%s: %w", dir, name, err)
+				}
 			}
 			a.Modules = append(a.Modules, module{dir, name, code})
 		}
