@@ -56,6 +56,7 @@ var guest = map[string]func(args []string) error{
 		os.Exit(7)
 		return nil
 	},
+	"devices": devices,
 	"full": func([]string) error {
 		return errors.New("copying: No space left on device (os error 28)")
 	},
@@ -107,6 +108,27 @@ func stat(args []string) error {
 			return err
 		}
 		fmt.Println(p, fi.Mode())
+	}
+	return nil
+}
+
+// devices writes to /dev/null, and tries to change what it is on the host: its
+// times, which a failure of this test leaves harmless.
+func devices([]string) error {
+	for _, flags := range []int{os.O_WRONLY, os.O_WRONLY | os.O_CREATE | os.O_TRUNC, os.O_RDWR} {
+		f, err := os.OpenFile("/dev/null", flags, 0o666)
+		if err != nil {
+			return err
+		}
+		if _, err := f.WriteString("x"); err != nil {
+			return err
+		}
+		f.Close()
+	}
+	for _, err := range []error{os.Chtimes("/dev/null", time.Now(), time.Now()), os.Chmod("/dev/null", 0o666)} {
+		if !errors.Is(err, syscall.EROFS) {
+			return fmt.Errorf("changing /dev/null: %w, want that it is read-only", err)
+		}
 	}
 	return nil
 }

@@ -95,7 +95,9 @@ func escape(p string) string { return strings.NewReplacer(`\`, `\\`, ":", `\:`, 
 
 func (s *spec) at(name string) string { return filepath.Join(s.Root, name) }
 
-// devices makes a /dev with what every program may count on.
+// devices makes a /dev with what every program may count on. The nodes are the
+// host's; mounted read-only they can be read and written as ever, while their
+// mode and owner cannot be changed, which root's own processes could do.
 func (s *spec) devices() error {
 	dev := s.at("dev")
 	if err := unix.Mount("tmpfs", dev, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=755,size=64k"); err != nil {
@@ -111,6 +113,9 @@ func (s *spec) devices() error {
 		}
 		if err := unix.Mount("/dev/"+name, p, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("mounting /dev/%s: %w", name, err)
+		}
+		if err := readOnly(p); err != nil {
+			return fmt.Errorf("protecting /dev/%s: %w", name, err)
 		}
 	}
 	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"} {

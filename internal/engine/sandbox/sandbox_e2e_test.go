@@ -185,6 +185,18 @@ func TestBootHasNoPowers(t *testing.T) {
 	}
 }
 
+// The nodes in /dev are the host's, which a build or an app that runs for root
+// must not change.
+func TestDevicesStayAsTheyAre(t *testing.T) {
+	e, root := testbed(t)
+	if exit := boot(t, e, root, engine.BootOptions{}, "devices"); exit.Code != 0 {
+		t.Errorf("in a container: %s", exit.Stderr)
+	}
+	if _, err := e.Run(t.Context(), step(nil, "devices"), engine.Trees{"root": root}); err != nil {
+		t.Errorf("in a step: %v", err)
+	}
+}
+
 func TestStepInputsAndSecrets(t *testing.T) {
 	e, root := testbed(t)
 	secret := filepath.Join(t.TempDir(), "token")
