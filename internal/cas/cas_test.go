@@ -208,3 +208,18 @@ func TestMaterialiseAtOnce(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// A file can have only so many names (65,000 on ext4); trees go on being
+// written after that.
+func TestFileWithTooManyNames(t *testing.T) {
+	s, dir := open(t), t.TempDir()
+	e := s.Entry("x", 0o755, put(t, s, ""), tree.Origin{})
+	for i := range 1<<16 + 1 {
+		if err := s.link(filepath.Join(dir, strconv.Itoa(i)), e); err != nil {
+			t.Fatalf("name %d: %v", i, err)
+		}
+	}
+	if fi, err := os.Stat(filepath.Join(dir, "65536")); err != nil || fi.Mode() != 0o755 || !intact(fi, 0) {
+		t.Errorf("the last name is %v, error %v", fi, err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"exuvia/internal/tree"
 )
@@ -254,17 +255,24 @@ func (s *Store) link(name string, e tree.Entry) error {
 // modes there is a copy each beside it, as a link shares its mode.
 func (s *Store) linkOnce(name string, e tree.Entry) error {
 	perm := e.Mode.Perm() | 0o400
-	blob := s.path(e.Sum)
-	if perm == 0o644 {
-		return os.Link(blob, name)
-	}
-	variant := blob + "." + strconv.FormatUint(uint64(perm), 8)
-	if fi, err := os.Lstat(variant); err != nil || !intact(fi, e.Size) {
-		if err := s.copyAs(variant, e.Sum, perm); err != nil {
-			return err
+	file := s.path(e.Sum)
+	if perm != 0o644 {
+		file += "." + strconv.FormatUint(uint64(perm), 8)
+		if fi, err := os.Lstat(file); err != nil || !intact(fi, e.Size) {
+			if err := s.copyAs(file, e.Sum, perm); err != nil {
+				return err
+			}
 		}
 	}
-	return os.Link(variant, name)
+	err := os.Link(file, name)
+	if errors.Is(err, syscall.EMLINK) {
+		// ext4 gives a file 65,000 names; an empty __init__.py gets there. A
+		// copy takes its place, and trees that are there keep the old one.
+		if err = s.copyAs(file, e.Sum, perm); err == nil {
+			err = os.Link(file, name)
+		}
+	}
+	return err
 }
 
 func (s *Store) copyAs(variant, sum string, perm fs.FileMode) error {
