@@ -265,11 +265,12 @@ func (b *build) bases(ctx context.Context) error {
 	return nil
 }
 
-// buildKey is everything that can change the image or what is known of it.
+// buildKey is everything that can change the image or what is known of it. The
+// system's inputs stand for the tools too, which come from the same suite.
 func (b *build) buildKey() string {
 	p := *b.project
 	p.Dir, p.Files, p.Sources = "", nil, nil // where it is does not matter, and trees have digests
-	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.system.Ref, b.system.Tree.Digest(), b.base.Ref,
+	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
 		b.base.Tree.Digest(), b.variant.Name, b.Epoch.Unix(), b.Platform.String())
 }
 

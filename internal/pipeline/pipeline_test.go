@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"exuvia/internal/base"
 	"exuvia/internal/oci"
 	"exuvia/internal/project"
 	"exuvia/internal/python"
@@ -109,5 +110,35 @@ func TestLayersByRateOfChange(t *testing.T) {
 	}
 	if strings.Join(got, " ") != "system dependencies app" {
 		t.Errorf("layers are %v", got)
+	}
+}
+
+// A newer state of the suite is another build though the system has the same
+// files, for the tools come from it too; where the project lies is none.
+func TestBuildKey(t *testing.T) {
+	fresh := func() *build {
+		return &build{
+			Pipeline: &Pipeline{}, project: &project.Project{Name: "demo", Files: &tree.Tree{}, Sources: &tree.Tree{}},
+			system: &base.Base{Tree: &tree.Tree{}, Inputs: map[string]string{"bookworm InRelease": "sha256:1"}}, base: base.Scratch(),
+		}
+	}
+	want := fresh().buildKey()
+	for name, c := range map[string]struct {
+		edit func(*build)
+		same bool
+	}{
+		"nothing":    {func(*build) {}, true},
+		"the place":  {func(b *build) { b.project.Dir = "/elsewhere" }, true},
+		"a setting":  {func(b *build) { b.project.Settings.Optimize = 2 }, false},
+		"a file":     {func(b *build) { b.project.Files = built(t, tree.File("a", 0o644, nil, deb)) }, false},
+		"the suite":  {func(b *build) { b.system.Inputs["bookworm InRelease"] = "sha256:2" }, false},
+		"the system": {func(b *build) { b.system.Tree = built(t, tree.File("a", 0o644, nil, deb)) }, false},
+		"exuvia":     {func(b *build) { b.Version = "2" }, false},
+	} {
+		b := fresh()
+		c.edit(b)
+		if got := b.buildKey(); (got == want) != c.same {
+			t.Errorf("%s: the key is the same: %v, want %v", name, got == want, c.same)
+		}
 	}
 }
