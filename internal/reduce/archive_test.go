@@ -224,6 +224,42 @@ func TestBytecodeKeepsSources(t *testing.T) {
 	}
 }
 
+// A project that looks at its own sources finds them, wherever it is
+// installed; what it does not own goes as ever, and a distribution's list of
+// its files is no use of them.
+func TestBytecodeOfAProjectThatReadsSources(t *testing.T) {
+	own := tree.Origin{Kind: tree.Dist, Name: "my-tool"}
+	for _, tt := range []struct {
+		project, text string
+		want          bool
+	}{
+		{"my.tool", "from inspect import getsource\nprint(getsource(b.f))", true},
+		{"my.tool", "import b", false},
+		{"other", "from inspect import getsource\nprint(getsource(b.f))", false},
+	} {
+		in := sourceTree(t)
+		in.Options["project"] = tt.project
+		var err error
+		if in.Tree, err = in.Tree.With(
+			tree.File(siteDir+"/mytool/a.py", 0o644, []byte(tt.text), own),
+			tree.File(siteDir+"/mytool/b.py", 0o644, []byte("def f(): pass"), own),
+			tree.File(siteDir+"/my_tool-1.dist-info/RECORD", 0o644, []byte("mytool/a.py,,\nmytool/b.py,,\n"), own),
+		); err != nil {
+			t.Fatal(err)
+		}
+		out, err := Bytecode.Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := out.Tree.Lookup(siteDir + "/mytool/b.py"); ok != tt.want {
+			t.Errorf("%s, %q: b.py is there: %v, want %v", tt.project, tt.text, ok, tt.want)
+		}
+		if _, ok := out.Tree.Lookup(siteDir + "/pydantic_core/__init__.py"); ok {
+			t.Errorf("%s, %q: sources of a dependency stay", tt.project, tt.text)
+		}
+	}
+}
+
 // A changed line must not compile the rest anew, and a changed place must.
 func TestBytecodeCache(t *testing.T) {
 	in := sourceTree(t)

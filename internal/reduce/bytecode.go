@@ -23,10 +23,12 @@ its source (module.pyc), which goes; nothing is compiled at the start and no
 __pycache__ is needed. Tracebacks keep file names and line numbers. Sources
 stay, with checked bytecode in __pycache__, where they may be read or run as
 files: programs of the project with "#!", files that the project's own files
-name, migrations of alembic, and what the option keep-source lists (paths and
-distributions, by commas). What does not compile stays as it is. The option
-optimize is 0, 1 or 2, as python, python -O and python -OO.`,
-	Options: []string{"optimize", "keep-source"},
+name, all of the project's where one of them reads sources (with inspect, for
+instance), migrations of alembic, and what the option keep-source lists (paths
+and distributions, by commas). What does not compile stays as it is. The option
+optimize is 0, 1 or 2, as python, python -O and python -OO; project names the
+distribution that is the app, where it is installed as one.`,
+	Options: []string{"optimize", "keep-source", "project"},
 	Run:     runBytecode,
 }
 
@@ -155,12 +157,14 @@ type keeper struct {
 	paths  []string        // files or directories
 	named  map[string]bool // base names of sources that files of the project name
 	alters []string        // directories of alembic
+	own    string          // the distribution that is the project
+	reads  string          // source of the project that reads sources; "" for none
 }
 
 var (
 	nameSeparators = regexp.MustCompile(`[-_.]+`)
 	fileNames      = regexp.MustCompile(`[\pL\pN_]+\.py\b`)
-	ownSource      = regexp.MustCompile(`\b(inspect\.(getsource|getsourcelines|findsource)|linecache\.getlines?)\(|open\(__file__|Path\(__file__\)\.read_`)
+	readsSource    = regexp.MustCompile(`\b(getsource|getsourcelines|findsource|linecache\.getlines?)\(|open\(__file__|Path\(__file__\)\.read_`)
 )
 
 // normal is a distribution's name as PEP 503 normalises it.
@@ -169,7 +173,7 @@ func normal(name string) string {
 }
 
 func newKeeper(in Input) (*keeper, error) {
-	k := &keeper{tree: in.Tree, roots: roots(in), dists: make(map[string]bool), named: make(map[string]bool)}
+	k := &keeper{tree: in.Tree, roots: roots(in), dists: make(map[string]bool), named: make(map[string]bool), own: in.Options["project"]}
 	for item := range strings.SplitSeq(in.Options["keep-source"], ",") {
 		item = strings.TrimSpace(item)
 		switch {
@@ -181,7 +185,7 @@ func newKeeper(in Input) (*keeper, error) {
 		}
 	}
 	for e := range in.Tree.All() {
-		if e.From.Kind != tree.Project || !e.IsRegular() {
+		if k.origin(e) != tree.Project || !e.IsRegular() || strings.Contains(e.Path, ".dist-info/") { // RECORD names every file
 			continue
 		}
 		if path.Base(e.Path) == "script.py.mako" {
@@ -197,9 +201,15 @@ func newKeeper(in Input) (*keeper, error) {
 		for _, name := range fileNames.FindAll(text, -1) {
 			k.named[string(name)] = true
 		}
+		if k.reads == "" && path.Ext(e.Path) == ".py" && readsSource.Match(text) {
+			k.reads = e.Path
+		}
 	}
 	return k, nil
 }
+
+// origin is where e is from, by kind.
+func (k *keeper) origin(e tree.Entry) tree.Kind { return ofProject(e.From, k.own).Kind }
 
 // source decides what becomes of an importable source; nil leaves it alone.
 func (k *keeper) source(e tree.Entry, out *Output) (*source, error) {
@@ -221,14 +231,18 @@ func (k *keeper) source(e tree.Entry, out *Output) (*source, error) {
 	s := &source{Entry: file, Filename: "/" + e.Path, Flags: uncheckedHash}
 	if why := k.why(e, file, text); why != "" {
 		s.Flags = checkedHash
-		out.Notes = append(out.Notes, note(e, "keeps its source: "+why))
+		if why != readsWhy || e.Path == k.reads { // one note stands for all
+			out.Notes = append(out.Notes, note(e, "keeps its source: "+why))
+		}
 		return s, nil
 	}
-	if (e.From.Kind == tree.Dist || e.From.Kind == tree.Project) && ownSource.Match(text) {
+	if (e.From.Kind == tree.Dist || e.From.Kind == tree.Project) && readsSource.Match(text) {
 		out.Notes = append(out.Notes, note(e, "reads sources when it runs, which are not there; keep-source keeps them"))
 	}
 	return s, nil
 }
+
+const readsWhy = "the project reads sources when it runs, so all of its own stay"
 
 // why says why a source stays; "" if it does not.
 func (k *keeper) why(e, file tree.Entry, text []byte) string {
@@ -238,7 +252,7 @@ func (k *keeper) why(e, file tree.Entry, text []byte) string {
 		return "distribution " + e.From.Name + " is listed in keep-source"
 	case slices.ContainsFunc(k.paths, under):
 		return "it is listed in keep-source"
-	case e.From.Kind != tree.Project:
+	case k.origin(e) != tree.Project:
 		return ""
 	case slices.ContainsFunc(k.alters, under):
 		return "alembic loads it as a file"
@@ -246,6 +260,8 @@ func (k *keeper) why(e, file tree.Entry, text []byte) string {
 		return "it is a program"
 	case path.Base(e.Path) != "__init__.py" && k.named[path.Base(e.Path)]:
 		return "the project names it as a file"
+	case k.reads != "":
+		return readsWhy
 	}
 	return ""
 }

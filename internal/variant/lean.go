@@ -53,7 +53,7 @@ func passes(names []string, p *project.Project) []plan.Pass {
 		names = s.Passes
 	}
 	options := map[string]map[string]string{
-		"bytecode": {"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ",")},
+		"bytecode": {"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ","), "project": p.Name},
 		"archive":  {"project": p.Name}, // whose modules go with the app, not with the dependencies
 	}
 	var out []plan.Pass
