@@ -139,7 +139,7 @@ func (a *app) assemble(cache *cas.Store) (*pipeline.Pipeline, error) {
 		return nil, err
 	}
 	say := a.progress().Printf
-	cached := cachedEngine{Engine: engine.Cached{Engine: eng, Store: cache}, Booter: eng, mode: eng.Mode()}
+	cached := cachedEngine{Engine: engine.Cached{Engine: eng, Store: cache, Pull: a.pull}, Booter: eng, mode: eng.Mode()}
 	return &pipeline.Pipeline{
 		Bases: bases, Engine: cached, Cache: cache, Store: store,
 		Install: func(pip *tree.Tree, compiler func(context.Context) (*tree.Tree, error)) pipeline.Installer {

@@ -69,7 +69,7 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 	f.BoolVar(&b.noVerify, "no-verify", false, "name the image without comparing it with the unreduced app")
 	f.BoolVar(&b.dryRun, "dry-run", false, "install and analyse, then print the plan")
 	f.BoolVar(&b.json, "json", false, "print the report as JSON")
-	f.BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite")
+	f.BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite, and resolve dependencies that no file locks anew")
 	return c
 }
 
@@ -117,7 +117,7 @@ func (a *app) request(dir string, b buildFlags) (pipeline.Request, error) {
 	}
 	r := pipeline.Request{
 		Path: path, Settings: b.settings, Reference: b.ref,
-		Epoch: epoch, NoVerify: b.noVerify, Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+		Epoch: epoch, NoVerify: b.noVerify, Anew: a.pull, Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
 	}
 	r.Publish, err = a.publishers(b)
 	return r, err

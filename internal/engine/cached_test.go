@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -103,6 +105,40 @@ func TestCached(t *testing.T) {
 	}
 	if c.runs != 2 {
 		t.Errorf("ran %d times, want 2", c.runs)
+	}
+}
+
+// With Pull, what asks the network is asked again, and the new answer is the
+// one that others get.
+func TestCachedPull(t *testing.T) {
+	store, err := cas.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trees := Trees{"root": treeOf(t, file("a", "1"))}
+	for _, network := range []bool{true, false} {
+		s := plan.Step{Name: "x", System: "root", Network: network}
+		var got []string
+		for i, pull := range []bool{false, true, false} {
+			c := Cached{Engine: &counter{out: treeOf(t, file("out/x", strconv.Itoa(i)))}, Store: store, Pull: pull}
+			out, err := c.Run(t.Context(), s, trees)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, _ := out.Lookup("out/x")
+			data, err := x.ReadAll(10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(data))
+		}
+		want := []string{"0", "0", "0"}
+		if network {
+			want = []string{"0", "1", "1"}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("with network %v: answers are %v, want %v", network, got, want)
+		}
 	}
 }
 

@@ -170,7 +170,7 @@ func (b *build) analysis() []phase {
 // still there.
 func (b *build) known() (*report.Build, bool) {
 	var digest string
-	if b.NoVerify || !b.Cache.Lookup("build", b.key, &digest) {
+	if b.NoVerify || b.Anew || !b.Cache.Lookup("build", b.key, &digest) {
 		return nil, false
 	}
 	img, err := b.Store.Get(digest)

@@ -69,5 +69,6 @@ type Request struct {
 	Platform  v1.Platform
 	Epoch     time.Time // of every file in the image
 	NoVerify  bool
+	Anew      bool // do not take what an earlier build of the same gave
 	Publish   []publish.Publisher
 }
