@@ -42,7 +42,7 @@ func (b *build) newFinders(ctx context.Context) (*finders, error) {
 	}
 	f.byName = map[string][]reach.Finder{
 		"pyimport":  {f.imports},
-		"pydata":    {f.data},
+		"pydata":    {f.data, programFinder{b.full, b.project.Name}},
 		"sharedlib": {sharedlib.New(b.full), sslFinder{b.full}},
 	}
 	return f, nil

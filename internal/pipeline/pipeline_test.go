@@ -142,3 +142,38 @@ func TestBuildKey(t *testing.T) {
 		}
 	}
 }
+
+// What the project's own code starts is kept; what a dependency could start
+// is not, nor what the system does not have.
+func TestProgramsOfTheProject(t *testing.T) {
+	tr := built(t,
+		tree.Symlink("bin", "usr/bin", deb), tree.File("usr/bin/dash", 0o755, nil, deb), tree.Symlink("usr/bin/sh", "dash", deb),
+		tree.File("usr/bin/ls", 0o755, nil, deb),
+	)
+	own := tree.Origin{Kind: tree.Project, Name: "demo"}
+	for _, c := range []struct {
+		text string
+		from tree.Origin
+		want string
+	}{
+		{`subprocess.run("a | b", shell=True)`, own, "bin/sh"},
+		{`os.system("a")`, tree.Origin{Kind: tree.Dist, Name: "demo"}, "bin/sh"},
+		{`os.system("a")`, tree.Origin{Kind: tree.Dist, Name: "click"}, ""},
+		{`subprocess.check_output(["ls", path])`, own, "usr/bin/ls"},
+		{`await asyncio.create_subprocess_exec("ls")`, own, "usr/bin/ls"},
+		{`subprocess.run(["git", "log"])`, own, ""},
+		{`app.run(host="0.0.0.0")`, own, ""},
+	} {
+		edges, err := programFinder{tr, "demo"}.Find(t.Context(), tree.File("app/x.py", 0o644, []byte(c.text), c.from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range edges {
+			got = append(got, e.To)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s of %s: starts %v, want %q", c.text, c.from.Name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"context"
+	"path"
+	"regexp"
+
+	"exuvia/internal/reach"
+	"exuvia/internal/tree"
+)
+
+// programFinder keeps what the project's own code starts: the system's shell,
+// where it hands a command to one, and programs that it names. What
+// dependencies could start is legion, and hardly any app has them do it.
+type programFinder struct {
+	t    *tree.Tree
+	dist string // the project, where it is installed as a distribution
+}
+
+// maxProgramSource bounds a source that is searched, in bytes.
+const maxProgramSource = 16 << 20
+
+var (
+	usesShell = regexp.MustCompile(`\bshell\s*=\s*True\b|\bos\.(?:system|popen)\(|\bcreate_subprocess_shell\(|\bsubprocess\.get(?:status)?output\(`)
+	starts    = regexp.MustCompile(`\b(?:run|Popen|call|check_call|check_output)\(\s*[\[(]\s*["']([\w.+-]+)["']|\bcreate_subprocess_exec\(\s*["']([\w.+-]+)["']|\b(?:shutil\.)?which\(\s*["']([\w.+-]+)["']`)
+)
+
+// Find implements [reach.Finder].
+func (f programFinder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, error) {
+	own := e.From.Kind == tree.Project || e.From.Kind == tree.Dist && e.From.Name == f.dist
+	if !own || path.Ext(e.Path) != ".py" || !e.IsRegular() || e.Size > maxProgramSource {
+		return nil, nil
+	}
+	text, err := e.ReadAll(maxProgramSource)
+	if err != nil {
+		return nil, err
+	}
+	var out []reach.Edge
+	if usesShell.Match(text) {
+		out = f.program(out, []string{"bin/sh"}, "runs commands in a shell")
+	}
+	for _, m := range starts.FindAllSubmatch(text, -1) {
+		name := string(m[1]) + string(m[2]) + string(m[3]) // one of them matched
+		out = f.program(out, []string{"usr/local/bin/" + name, "usr/bin/" + name, "bin/" + name}, "starts "+name)
+	}
+	return out, nil
+}
+
+// program adds the first of the places where there is one.
+func (f programFinder) program(out []reach.Edge, places []string, note string) []reach.Edge {
+	for _, p := range places {
+		if e, ok := f.t.Resolve(p); ok && e.IsRegular() {
+			return append(out, reach.Edge{To: p, Kind: "program", Note: note})
+		}
+	}
+	return out
+}
