@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strconv"
+
 	"github.com/spf13/pflag"
 
 	"exuvia/internal/project"
@@ -31,4 +33,38 @@ func settingFlags(f *pflag.FlagSet, s *project.Settings) {
 	f.StringSliceVar(&s.Passes, "passes", nil, "reductions to run, in this order, in place of the variant's own")
 	f.StringSliceVar(&s.Disable, "disable", nil, "reductions not to run")
 	f.IntVar(&s.Optimize, "optimize", 0, "optimisation level of bytecode: 1 drops asserts, 2 docstrings too")
+	f.StringVar(&s.Bytecode, "bytecode", "", `"legacy": bytecode in place of sources; "pycache": beside them; "none" (default: the variant's)`)
+	switchVar(f, &s.Strip, "strip", "drop the symbols of ELF files, or not with --strip=false (default: the variant's)")
+	f.StringVar(&s.UPX, "upx", "", `pack with UPX: "executables", or "all" for shared libraries too (default "no")`)
+	f.Lookup("upx").NoOptDefVal = "executables"
+	switchVar(f, &s.RPath, "rpath", "give files a search path of their own; with --rpath=false the image sets LD_LIBRARY_PATH (default true)")
+	f.StringVar(&s.Nuitka, "nuitka", "", `what the variant nuitka compiles: "app" or "all" (default "app")`)
+	f.StringVar(&s.Cython, "cython", "", `what the variant cython compiles: "app" or "all" (default "app")`)
 }
+
+// switchVar adds a flag that is on, off, or not said.
+func switchVar(f *pflag.FlagSet, to **bool, name, usage string) {
+	f.Var(onOff{to}, name, usage)
+	f.Lookup(name).NoOptDefVal = "true"
+}
+
+// onOff is a [pflag.Value] of a switch.
+type onOff struct{ to **bool }
+
+func (v onOff) String() string {
+	if v.to == nil || *v.to == nil {
+		return ""
+	}
+	return strconv.FormatBool(**v.to)
+}
+
+func (v onOff) Set(s string) error {
+	on, err := strconv.ParseBool(s)
+	if err != nil {
+		return err
+	}
+	*v.to = &on
+	return nil
+}
+
+func (onOff) Type() string { return "bool" }

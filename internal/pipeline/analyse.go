@@ -101,8 +101,7 @@ func (b *build) analyse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	roots = append(roots, b.entryRoots()...)
-	found, err := reach.Walk(ctx, b.full, roots, all...)
+	found, err := reach.Walk(ctx, b.full, roots.All(), all...)
 	if err != nil {
 		return walked(err)
 	}
@@ -120,7 +119,7 @@ func (b *build) analyse(ctx context.Context) error {
 		return err
 	}
 	b.graph = found
-	if !slices.Equal(b.plan.Roots, roots) || len(chosen) != len(all) { // else it would be the same walk
+	if !slices.Equal(b.plan.Roots, roots.All()) || len(chosen) != len(all) { // else it would be the same walk
 		if b.graph, err = reach.Walk(ctx, b.full, b.plan.Roots, chosen...); err != nil {
 			return walked(err)
 		}
@@ -139,17 +138,18 @@ func walked(err error) error {
 	return fmt.Errorf("walking from the entry points: %w", err)
 }
 
-// roots are what every image has: the contract, the project's own files, and
-// what the settings keep.
-func (b *build) roots() ([]plan.Root, error) {
+// roots are where the analysis begins.
+func (b *build) roots() (variant.Roots, error) {
 	kept, err := b.keepRoots()
 	if err != nil {
-		return nil, err
+		return variant.Roots{}, err
 	}
-	return slices.Concat(
-		contract(b.full, b.runtime, pyimport.RuntimeRoots(b.runtime, b.full), sharedlib.ContractRoots(b.full)),
-		projectRoots(b.app.App, b.project.Name), kept,
-	), nil
+	return variant.Roots{
+		Contract: append(contract(b.full), sharedlib.ContractRoots(b.full)...),
+		Python:   append(pythonContract(b.full, b.runtime), pyimport.RuntimeRoots(b.runtime, b.full)...),
+		Own:      append(projectRoots(b.app.App, b.project.Name), kept...),
+		Entries:  b.entryRoots(),
+	}, nil
 }
 
 func (b *build) entryRoots() []plan.Root {

@@ -67,8 +67,6 @@ var systemPaths = []struct{ path, why string }{
 	{"etc/group", "who the user is"},
 	{"etc/os-release", "which system this is"},
 	{"var/lib/dpkg/status", "scanners read it"},
-	{"usr/bin/python", "python under its usual name"},
-	{"usr/bin/python3", "python under its usual name"},
 	{"tmp", "temporary files"},
 	{"var/tmp", "temporary files"},
 	{"run", "runtime files"},
@@ -76,18 +74,24 @@ var systemPaths = []struct{ path, why string }{
 	{nonrootHome, "the user's home"},
 }
 
-// contract lists the roots that every image of a Python program has, whatever
-// the analysis says.
-func contract(t *tree.Tree, rt *python.Runtime, more ...[]plan.Root) []plan.Root {
+// contract lists the roots that every image has, whatever the analysis says.
+func contract(t *tree.Tree) []plan.Root {
 	var out []plan.Root
 	for _, p := range systemPaths {
 		if _, ok := t.Lookup(p.path); ok {
 			out = append(out, plan.Root{Path: p.path, Why: "runtime contract: " + p.why})
 		}
 	}
-	out = append(out, plan.Root{Path: rt.Exe, Why: "runtime contract: the interpreter"})
-	for _, m := range more {
-		out = append(out, m...)
+	return out
+}
+
+// pythonContract lists the roots that every image with an interpreter has.
+func pythonContract(t *tree.Tree, rt *python.Runtime) []plan.Root {
+	out := []plan.Root{{Path: rt.Exe, Why: "runtime contract: the interpreter"}}
+	for _, p := range []string{"usr/bin/python", "usr/bin/python3"} {
+		if _, ok := t.Lookup(p); ok {
+			out = append(out, plan.Root{Path: p, Why: "runtime contract: python under its usual name"})
+		}
 	}
 	return out
 }

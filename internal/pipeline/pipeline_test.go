@@ -59,7 +59,7 @@ func TestContractFiles(t *testing.T) {
 func TestContractIsWhatIsThere(t *testing.T) {
 	tr := built(t, tree.File("etc/passwd", 0o644, nil, deb), tree.File("usr/bin/python3.11", 0o755, nil, deb), tree.Dir("tmp", 0o777, deb))
 	got := make(map[string]bool)
-	for _, r := range contract(tr, &python.Runtime{Exe: "usr/bin/python3.11"}) {
+	for _, r := range append(contract(tr), pythonContract(tr, &python.Runtime{Exe: "usr/bin/python3.11"})...) {
 		got[r.Path] = true
 		if !strings.HasPrefix(r.Why, "runtime contract: ") {
 			t.Errorf("%s is kept for %q", r.Path, r.Why)

@@ -7,12 +7,52 @@ import "time"
 
 // Plan is all that is decided about an image before its variant's steps run.
 type Plan struct {
-	Variant string   `json:"variant"`
-	Steps   []Step   `json:"steps,omitempty"`
-	Roots   []Root   `json:"roots"`
-	Finders []string `json:"finders"` // names of the reach.Finders that apply
-	Passes  []Pass   `json:"passes"`  // in order
-	Config  Config   `json:"config"`
+	Variant string       `json:"variant"`
+	Systems []ToolSystem `json:"systems,omitempty"` // roots of the steps
+	Files   []File       `json:"files,omitempty"`   // are the tree "files", which steps mount
+	Steps   []Step       `json:"steps,omitempty"`   // in order
+	// Bundle names the steps whose results are in the image, at the paths at
+	// which they were made. All files of them are roots too.
+	Bundle []string `json:"bundle,omitempty"`
+	// Replaced are files of the unreduced app that the bundle stands for: they
+	// are not in the tree that is walked.
+	Replaced []string `json:"replaced,omitempty"`
+	Roots    []Root   `json:"roots"`
+	Finders  []string `json:"finders"` // names of the reach.Finders that apply
+	Passes   []Pass   `json:"passes"`  // in order
+	// Entrypoints are the argv, in the image, of each of the project's entry
+	// points, in their order; nil for one that the image does not have. The
+	// first is Config.Entrypoint.
+	Entrypoints [][]string `json:"entrypoints"`
+	Config      Config     `json:"config"`
+}
+
+// Names of trees that any plan may use beside its tool systems and the
+// results of its earlier steps, which are trees by the name of the step.
+const (
+	TreeFiles = "files" // Plan.Files
+	TreeApp   = "app"   // what installing the project added to the system
+)
+
+// ToolDir is where a tool system has the distributions of its Lock, as a
+// directory for sys.path. It is on no search path by itself, so that a tool's
+// dependencies never stand in for those of the app.
+const ToolDir = "/opt/exuvia/tool"
+
+// ToolSystem is a root for steps: the project's system, with the app unless
+// it is Bare, and tools.
+type ToolSystem struct {
+	Name     string   `json:"name"`
+	Bare     bool     `json:"bare,omitempty"`     // Packages only: no project's system, no app; a step in it can serve many projects
+	Suite    string   `json:"suite,omitempty"`    // Debian suite of a Bare one; "" is that of the project's system
+	Packages []string `json:"packages,omitempty"` // of Debian; with a "?" at the end, only where the suite has it
+	Lock     string   `json:"lock,omitempty"`     // requirements file with hashes of all distributions, installed in ToolDir
+}
+
+// File is a text file that a plan brings along.
+type File struct {
+	Path string `json:"path"` // relative to where the tree "files" is mounted
+	Text string `json:"text"`
 }
 
 // Needs is what the analysis found that the project needs.

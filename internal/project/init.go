@@ -44,6 +44,12 @@ var documented = []setting{
 	{"passes", `["bytecode", "strip"]`, "reductions to run, in this order, in place of the variant's own"},
 	{"disable", `["archive"]`, "reductions not to run"},
 	{"optimize", `0`, "optimisation of bytecode: 1 drops asserts, 2 docstrings too"},
+	{"bytecode", `"legacy"`, `"legacy": bytecode in place of sources; "pycache": beside them; "none": sources only; the default is the variant's`},
+	{"strip", `true`, "whether ELF files lose their symbols; the default is the variant's"},
+	{"upx", `"executables"`, `pack with UPX: "executables", or "all" for shared libraries too; default "no"`},
+	{"rpath", `true`, "whether files find their libraries by a search path of their own; else the image sets LD_LIBRARY_PATH"},
+	{"nuitka", `"app"`, `what the variant nuitka compiles: "app", or "all" for the dependencies too`},
+	{"cython", `"app"`, `what the variant cython compiles: "app", or "all" for the dependencies too`},
 }
 
 // documentedProbe has every key of [tool.exuvia.probe].

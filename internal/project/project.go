@@ -91,6 +91,12 @@ type Settings struct {
 	Passes     []string          `toml:"passes" json:"passes,omitempty"`     // replaces the list of passes
 	Disable    []string          `toml:"disable" json:"disable,omitempty"`   // passes not to run
 	Optimize   int               `toml:"optimize" json:"optimize,omitempty"` // 0, 1, 2: python -O, -OO
+	Bytecode   string            `toml:"bytecode" json:"bytecode,omitempty"` // "legacy", "pycache", "none"; "" is the variant's own
+	Strip      *bool             `toml:"strip" json:"strip,omitempty"`       // nil is the variant's own
+	UPX        string            `toml:"upx" json:"upx,omitempty"`           // "executables", "all"; "" and "no" are none
+	RPath      *bool             `toml:"rpath" json:"rpath,omitempty"`       // nil is true; false sets LD_LIBRARY_PATH in its place
+	Nuitka     string            `toml:"nuitka" json:"nuitka,omitempty"`     // "app" (default), "all"
+	Cython     string            `toml:"cython" json:"cython,omitempty"`     // "app" (default), "all"
 	Probe      Probe             `toml:"probe" json:"probe,omitzero"`
 }
 

@@ -101,6 +101,9 @@ var (
 	variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 )
 
+// oneOf reports whether a setting has one of the values, or none.
+func oneOf(s string, values ...string) bool { return s == "" || slices.Contains(values, s) }
+
 // check refuses values that no image can have. From says where they are
 // from.
 func (s Settings) check() error {
@@ -116,6 +119,14 @@ func (s Settings) check() error {
 		return bad("user", `a user such as "65532:65532"`, s.User)
 	case s.Optimize < 0 || s.Optimize > 2:
 		return bad("optimize", "0, 1 or 2", s.Optimize)
+	case !oneOf(s.Bytecode, "legacy", "pycache", "none"):
+		return bad("bytecode", `"legacy", "pycache" or "none"`, s.Bytecode)
+	case !oneOf(s.UPX, "executables", "all", "no"):
+		return bad("upx", `"executables", "all" or "no"`, s.UPX)
+	case !oneOf(s.Nuitka, "app", "all"):
+		return bad("nuitka", `"app" or "all"`, s.Nuitka)
+	case !oneOf(s.Cython, "app", "all"):
+		return bad("cython", `"app" or "all"`, s.Cython)
 	case s.Probe.Start != "" && s.Probe.Start != "run" && s.Probe.Start != "import":
 		return bad("probe.start", `"run" or "import"`, s.Probe.Start)
 	case s.Probe.Port < 0 || s.Probe.Port > 65535:

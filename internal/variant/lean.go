@@ -23,8 +23,9 @@ zones, CA certificates, name lookup, licences, package metadata. Sources
 become bytecode, ELF files lose their symbols, pure modules go into one
 archive a layer. Nothing is recompiled or frozen: it is the interpreter that
 the project was tested with.`,
-	Base: "scratch",
-	Plan: planLean,
+	Base:     "scratch",
+	Switches: []string{"strip", "upx", "optimize", "bytecode", "rpath"},
+	Plan:     planLean,
 }
 
 // leanPasses are in the order in which they run: files go first, so that
@@ -39,10 +40,12 @@ var leanFinders = []string{"pyimport", "sharedlib", "pydata"}
 func planLean(_ context.Context, in Input) (*plan.Plan, error) {
 	return &plan.Plan{
 		Variant: "lean",
-		Roots:   in.Roots,
+		Roots:   in.Roots.All(),
 		Finders: leanFinders,
 		Passes:  passes(leanPasses, in.Project),
-		Config:  config(in),
+
+		Entrypoints: in.Entrypoints,
+		Config:      config(in, in.Entrypoints[0]),
 	}, nil
 }
 
@@ -65,11 +68,11 @@ func passes(names []string, p *project.Project) []plan.Pass {
 	return out
 }
 
-// config is how every variant's image runs.
-func config(in Input) plan.Config {
+// config is how every variant's image runs; it starts entrypoint.
+func config(in Input, entrypoint []string) plan.Config {
 	s := in.Project.Settings
 	c := plan.Config{
-		Entrypoint: in.Entrypoints[0],
+		Entrypoint: entrypoint,
 		Env:        []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"},
 		User:       "65532:65532",
 		WorkingDir: "/app",

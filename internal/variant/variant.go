@@ -21,20 +21,39 @@ type Variant struct {
 	Name  string
 	Short string // one line, for lists
 	Doc   string // paragraphs, for the documents
-	Base  string // what the image sits on unless the user says otherwise: "scratch"
-	Plan  func(ctx context.Context, in Input) (*plan.Plan, error)
+	// Base is what the image sits on unless the user says otherwise: "scratch",
+	// or "-FLAVOUR" of the Debian suite that the project's system is of.
+	Base string
+	// Switches are the settings, by name, that mean something to it beside
+	// those that all have: "strip", "upx", "optimize", "bytecode", "rpath".
+	Switches []string
+	Slow     bool // takes minutes, so that it is compared only when asked for
+	Plan     func(ctx context.Context, in Input) (*plan.Plan, error)
 }
 
 // Input is all that a variant may decide on.
 type Input struct {
-	Project     *project.Project
-	System      *base.Base // has the Python; the app is installed on it
-	Base        *base.Base // what the image sits on
+	Project     *project.Project // with the settings of this image
+	System      *base.Base       // has the Python; the app is installed on it
+	Base        *base.Base       // what the image sits on
 	Python      *python.Runtime
-	App         *tree.Tree  // what installing added to System
-	Entrypoints [][]string  // argv of each of Project.Entries
-	Roots       []plan.Root // entry points, the project's own files, the runtime contract
+	App         *tree.Tree // what installing added to System
+	Entrypoints [][]string // argv of each of Project.Entries in the unreduced app
+	Roots       Roots
 	Needs       plan.Needs
+}
+
+// Roots are where the analysis begins, by what asks for them.
+type Roots struct {
+	Contract []plan.Root // what any process may lean on, whatever it is written in
+	Python   []plan.Root // the interpreter and what any Python process may lean on
+	Own      []plan.Root // the project's own files, and what its settings keep
+	Entries  []plan.Root // files of the entry points
+}
+
+// All are the roots of an image that has the interpreter.
+func (r Roots) All() []plan.Root {
+	return slices.Concat(r.Contract, r.Python, r.Own, r.Entries)
 }
 
 // Default is the variant of who names none.

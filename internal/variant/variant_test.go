@@ -30,7 +30,10 @@ func input(s project.Settings) Input {
 		},
 		System: &base.Base{Ref: "debian:bookworm", Tree: &tree.Tree{}}, Base: base.Scratch(), Python: &python.Runtime{Version: "3.11"},
 		App: &tree.Tree{}, Entrypoints: [][]string{{"/app/main"}},
-		Roots: []plan.Root{{Path: "app/main", Why: "entry point main.py"}, {Path: "etc/passwd", Why: "runtime contract: who the user is"}},
+		Roots: Roots{
+			Entries:  []plan.Root{{Path: "app/main", Why: "entry point main.py"}},
+			Contract: []plan.Root{{Path: "etc/passwd", Why: "runtime contract: who the user is"}},
+		},
 	}
 }
 
