@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -64,6 +65,15 @@ func (s *systems) Tools(ctx context.Context, ref string, packages []string, p v1
 		suite, _, _ = strings.Cut(name, "-")
 	}
 	return s.archive.System(ctx, suite, packages, p)
+}
+
+// Flavour implements pipeline.Bases. A system that is no Debian gets the flavour
+// of the suite that its tools come from.
+func (s *systems) Flavour(system *base.Base, flavour string) string {
+	if ref, ok := debian.WithFlavour(system.Ref, flavour); ok {
+		return ref
+	}
+	return debian.Ref(cmp.Or(debian.SuiteOf(system.Tree), toolSuite), flavour, "")
 }
 
 // SystemFor implements pipeline.Bases.
