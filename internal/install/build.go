@@ -259,27 +259,14 @@ func (j *job) backendWheels(ctx context.Context, name string, requires, stack []
 	return j.wheels(ctx, choices, stack)
 }
 
-// buildWith builds; where that fails and there is a compiler, it is tried
-// again with that.
+// buildWith builds a wheel with the wheels that its backend needs.
 func (j *job) buildWith(ctx context.Context, s source, tools []wheel) (*wheel, error) {
 	j.say("building %s", s.name)
 	step, err := j.buildStep("building "+s.name, "wheel", s, tools)
 	if err != nil {
 		return nil, err
 	}
-	out, err := j.run(ctx, step)
-	if _, ok := errors.AsType[*engine.StepError](err); ok && j.o.Compiler != nil {
-		compiler, err2 := j.o.Compiler(ctx)
-		if err2 != nil {
-			return nil, err2
-		}
-		if compiler.Len() > 0 {
-			if step.trees["system"], err2 = tree.Overlay(j.b.Tree, compiler); err2 != nil {
-				return nil, fmt.Errorf("putting a compiler on %s: %w", j.b.Ref, err2)
-			}
-			out, err = j.run(ctx, step)
-		}
-	}
+	out, err := j.runBuild(ctx, step, slices.Contains(j.sources, s.name))
 	if err != nil {
 		return nil, err
 	}
@@ -301,6 +288,34 @@ func (j *job) buildWith(ctx context.Context, s source, tools []wheel) (*wheel, e
 		return &wheel{Name: s.name, Version: name.version, File: file, Blob: cas.Blob{Sum: e.Sum, Size: e.Size}}, nil
 	}
 	return nil, fault.New(fault.Dependency, "choose a version that has a wheel", "building %s gave no wheel", s.name)
+}
+
+// runBuild runs a build; where that fails it is tried again with a compiler,
+// if there is one. With compile it has that at once.
+func (j *job) runBuild(ctx context.Context, s step, compile bool) (*tree.Tree, error) {
+	var failure error
+	if !compile {
+		out, err := j.run(ctx, s)
+		if _, ok := errors.AsType[*engine.StepError](err); !ok || j.o.Compiler == nil {
+			return out, err
+		}
+		failure = err
+	}
+	compiler := &tree.Tree{}
+	if j.o.Compiler != nil {
+		var err error
+		if compiler, err = j.o.Compiler(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if compiler.Len() == 0 && failure != nil {
+		return nil, failure
+	}
+	var err error
+	if s.trees["system"], err = tree.Overlay(j.b.Tree, compiler); err != nil {
+		return nil, fmt.Errorf("putting a compiler on %s: %w", j.b.Ref, err)
+	}
+	return j.run(ctx, s)
 }
 
 // buildStep runs the helper script on a copy of the sources.

@@ -84,6 +84,10 @@ type job struct {
 	uv     *tree.Tree // holds the file uv
 	uvSum  string
 	inputs map[string]string
+
+	// sources are the distributions, by normalised name, of which no wheel is
+	// taken.
+	sources []string
 }
 
 // Install puts p on b, whose interpreter is rt. Errors for the user are
@@ -104,13 +108,17 @@ func (in *Installer) Install(ctx context.Context, p *project.Project, b *base.Ba
 	if err != nil {
 		return nil, err
 	}
-	site, err := j.installWheels(ctx, "installing dependencies", deps)
+	to, err := j.ownPlace()
+	if err != nil {
+		return nil, err
+	}
+	site, err := j.installWheels(ctx, "installing dependencies", deps, to)
 	if err != nil {
 		return nil, err
 	}
 	own := installed{tree: &tree.Tree{}}
 	if project != nil {
-		if own, err = j.installWheels(ctx, "installing the project", []wheel{*project}); err != nil {
+		if own, err = j.installWheels(ctx, "installing the project", []wheel{*project}, to); err != nil {
 			return nil, err
 		}
 	}
@@ -186,6 +194,11 @@ func (j *job) distributions(ctx context.Context) (deps []wheel, own *wheel, err 
 		return nil, nil, err
 	}
 	list = slices.DeleteFunc(list, func(l locked) bool { return j.p.BuildSystem && (l.dir == "." || l.name == j.p.Name) })
+	for i, l := range list {
+		if slices.Contains(j.sources, l.name) {
+			list[i].wheels = nil
+		}
+	}
 	choices, err := choose(list, j.tags, j.target())
 	if err != nil {
 		return nil, nil, err

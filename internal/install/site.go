@@ -28,10 +28,24 @@ type installed struct {
 	notes []report.Note
 }
 
-// installWheels unpacks wheels into the system's own place for them, without
-// network. Nothing is resolved any more: every wheel is named by its file and
-// hash.
-func (j *job) installWheels(ctx context.Context, doing string, wheels []wheel) (installed, error) {
+// place is where wheels are unpacked to.
+type place struct {
+	args []string // of uv
+	out  string   // absolute directory that has all of it
+}
+
+// ownPlace is the system's own place for wheels.
+func (j *job) ownPlace() (place, error) {
+	prefix := commonDir(j.rt.Site, j.rt.Scripts)
+	if prefix == "." {
+		return place{}, fault.New(fault.Base, "name another system with --system", "%s keeps modules in /%s and scripts in /%s, which have nothing in common", j.b.Ref, j.rt.Site, j.rt.Scripts)
+	}
+	return place{args: []string{"--system", "--break-system-packages"}, out: "/" + prefix}, nil
+}
+
+// installWheels unpacks wheels, without network. Nothing is resolved any more:
+// every wheel is named by its file and hash.
+func (j *job) installWheels(ctx context.Context, doing string, wheels []wheel, to place) (installed, error) {
 	if len(wheels) == 0 {
 		return installed{tree: &tree.Tree{}}, nil
 	}
@@ -48,14 +62,11 @@ func (j *job) installWheels(ctx context.Context, doing string, wheels []wheel) (
 	if err != nil {
 		return installed{}, err
 	}
-	s := j.uvStep(doing, "pip", "install", "--system", "--break-system-packages", "--python", "/"+j.rt.Exe, "--offline", "--no-index", "--no-deps",
+	s := j.uvStep(doing, "pip", "install", "--python", "/"+j.rt.Exe, "--offline", "--no-index", "--no-deps",
 		"--require-hashes", "--no-config", "--no-cache", "--quiet", "-r", inAt+"/requirements.txt")
+	s.Args = append(s.Args, to.args...)
 	s.Limit = 30 * time.Minute
-	prefix := commonDir(j.rt.Site, j.rt.Scripts)
-	if prefix == "." {
-		return installed{}, fault.New(fault.Base, "name another system with --system", "%s keeps modules in /%s and scripts in /%s, which have nothing in common", j.b.Ref, j.rt.Site, j.rt.Scripts)
-	}
-	s.Outs = []string{"/" + prefix}
+	s.Outs = []string{to.out}
 	s.with("in", inAt, in)
 	s.with("wheels", wheelsAt, dir)
 	out, err := j.run(ctx, s)
