@@ -15,8 +15,8 @@ import (
 	"exuvia/internal/pydata"
 	"exuvia/internal/pyimport"
 	"exuvia/internal/reach"
-	"exuvia/internal/report"
 	"exuvia/internal/sharedlib"
+	"exuvia/internal/tree"
 	"exuvia/internal/variant"
 )
 
@@ -27,25 +27,31 @@ type finders struct {
 	byName  map[string][]reach.Finder
 }
 
-func (b *build) newFinders(ctx context.Context) (*finders, error) {
+// newFinders makes those for t, which has the app.
+func (a *app) newFinders(ctx context.Context, t *tree.Tree) (*finders, error) {
 	f := &finders{}
 	var err error
 	f.imports, err = pyimport.New(ctx, pyimport.Input{
-		Tree: b.full, Engine: b.Engine, Python: b.runtime, Cache: b.Cache, Path: b.scriptPath(), Main: b.mainModules(),
+		Tree: t, Engine: a.Engine, Python: a.runtime, Cache: a.Cache, Path: a.scriptPath(), Main: a.mainModules(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading imports: %w", err)
 	}
-	f.data, err = pydata.New(ctx, pydata.Input{Tree: b.full, Python: b.runtime, DataUse: f.imports.DataUse})
+	f.data, err = pydata.New(ctx, pydata.Input{Tree: t, Python: a.runtime, DataUse: f.imports.DataUse})
 	if err != nil {
 		return nil, fmt.Errorf("reading distributions: %w", err)
 	}
 	f.byName = map[string][]reach.Finder{
 		"pyimport":  {f.imports},
-		"pydata":    {f.data, programFinder{b.full, b.project.Name}},
-		"sharedlib": {sharedlib.New(b.full), sslFinder{b.full}},
+		"pydata":    {f.data, programFinder{t, a.project.Name}},
+		"sharedlib": libraryFinders(t),
 	}
 	return f, nil
+}
+
+// libraryFinders are those that know nothing of Python.
+func libraryFinders(t *tree.Tree) []reach.Finder {
+	return []reach.Finder{sharedlib.New(t), sslFinder{t}}
 }
 
 // named picks the finders that a plan names; nil is all of them.
@@ -65,9 +71,9 @@ func (f *finders) named(names []string) ([]reach.Finder, error) {
 }
 
 // scriptPath lists what the entry points put first on sys.path.
-func (b *build) scriptPath() []string {
+func (a *app) scriptPath() []string {
 	var out []string
-	for _, e := range b.project.Entries {
+	for _, e := range a.project.Entries {
 		if d := path.Join("app", e.Dir); !slices.Contains(out, d) {
 			out = append(out, d)
 		}
@@ -76,58 +82,14 @@ func (b *build) scriptPath() []string {
 }
 
 // mainModules run as __main__.
-func (b *build) mainModules() []string {
+func (a *app) mainModules() []string {
 	var out []string
-	for _, e := range b.project.Entries {
+	for _, e := range a.project.Entries {
 		if e.Kind == project.EntryModule {
 			out = append(out, e.Module)
 		}
 	}
 	return out
-}
-
-// analyse walks from the entry points and the contract, and lets the variant
-// decide on what was found.
-func (b *build) analyse(ctx context.Context) error {
-	f, err := b.newFinders(ctx)
-	if err != nil {
-		return err
-	}
-	roots, err := b.roots()
-	if err != nil {
-		return err
-	}
-	all, err := f.named(nil)
-	if err != nil {
-		return err
-	}
-	found, err := reach.Walk(ctx, b.full, roots.All(), all...)
-	if err != nil {
-		return walked(err)
-	}
-	needs := f.needs(found)
-	b.modules = needs.Modules
-	b.plan, err = b.variant.Plan(ctx, variant.Input{
-		Project: b.project, System: b.system, Base: b.base, Python: b.runtime, App: b.app.App,
-		Entrypoints: b.entrypoints, Roots: roots, Needs: needs,
-	})
-	if err != nil {
-		return err
-	}
-	chosen, err := f.named(b.plan.Finders)
-	if err != nil {
-		return err
-	}
-	b.graph = found
-	if !slices.Equal(b.plan.Roots, roots.All()) || len(chosen) != len(all) { // else it would be the same walk
-		if b.graph, err = reach.Walk(ctx, b.full, b.plan.Roots, chosen...); err != nil {
-			return walked(err)
-		}
-	}
-	b.noteMissing()
-	b.lean = b.graph.Tree()
-	b.out.Notes = append(b.out.Notes, f.imports.Notes()...)
-	return nil
 }
 
 // walked says where an error is from that is not the user's.
@@ -139,32 +101,32 @@ func walked(err error) error {
 }
 
 // roots are where the analysis begins.
-func (b *build) roots() (variant.Roots, error) {
-	kept, err := b.keepRoots()
+func (a *app) findRoots() (variant.Roots, error) {
+	kept, err := a.keepRoots()
 	if err != nil {
 		return variant.Roots{}, err
 	}
 	return variant.Roots{
-		Contract: append(contract(b.full), sharedlib.ContractRoots(b.full)...),
-		Python:   append(pythonContract(b.full, b.runtime), pyimport.RuntimeRoots(b.runtime, b.full)...),
-		Own:      append(projectRoots(b.app.App, b.project.Name), kept...),
-		Entries:  b.entryRoots(),
+		Contract: append(contract(a.full), sharedlib.ContractRoots(a.full)...),
+		Python:   append(pythonContract(a.full, a.runtime), pyimport.RuntimeRoots(a.runtime, a.full)...),
+		Own:      append(projectRoots(a.installed.App, a.project.Name), kept...),
+		Entries:  a.entryRoots(),
 	}, nil
 }
 
-func (b *build) entryRoots() []plan.Root {
+func (a *app) entryRoots() []plan.Root {
 	var out []plan.Root
-	for i, argv := range b.entrypoints {
-		out = append(out, plan.Root{Path: strings.TrimPrefix(argv[0], "/"), Why: "entry point " + b.project.Entries[i].Spec})
+	for i, argv := range a.entrypoints {
+		out = append(out, plan.Root{Path: strings.TrimPrefix(argv[0], "/"), Why: "entry point " + a.project.Entries[i].Spec})
 	}
 	return out
 }
 
 // keepRoots are what the settings keep in any case.
-func (b *build) keepRoots() ([]plan.Root, error) {
+func (a *app) keepRoots() ([]plan.Root, error) {
 	var out []plan.Root
-	for _, k := range b.project.Settings.Keep {
-		paths := reach.Named(b.full, k)
+	for _, k := range a.project.Settings.Keep {
+		paths := reach.Named(a.full, k)
 		if len(paths) == 0 {
 			return nil, fault.New(fault.Project, `name a module, "dist:NAME" or "/path" of the system with the app`, "keep = [%q] names nothing", k)
 		}
@@ -173,18 +135,6 @@ func (b *build) keepRoots() ([]plan.Root, error) {
 		}
 	}
 	return out, nil
-}
-
-// noteMissing looks at what is needed and not there. A library that no system
-// package brings would show only when it is loaded; a missing module is what
-// many projects live with, and the comparison sees whether this one does.
-func (b *build) noteMissing() {
-	for _, m := range b.graph.Missing() {
-		if m.Optional || m.Kind != sharedlib.KindNeeded && m.Kind != sharedlib.KindLoader {
-			continue
-		}
-		b.out.Notes = append(b.out.Notes, report.Note{Where: "analyse", Path: m.From, Text: "needs " + m.Missing + ", which no package of the system brings"})
-	}
 }
 
 // needs sums up what was found for variants that hand it to other tools.

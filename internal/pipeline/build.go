@@ -4,22 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
 
 	"exuvia/internal/base"
 	"exuvia/internal/cas"
 	"exuvia/internal/fault"
-	"exuvia/internal/install"
 	"exuvia/internal/oci"
 	"exuvia/internal/plan"
-	"exuvia/internal/project"
-	"exuvia/internal/python"
 	"exuvia/internal/reach"
 	"exuvia/internal/reduce"
 	"exuvia/internal/report"
@@ -28,27 +21,23 @@ import (
 	"exuvia/internal/verify"
 )
 
-// build is one build on its way: each phase fills in what the next needs.
+// build is one image of an app on its way. The app is its own copy: its
+// project has the settings of this image, its progress speaks of it.
 type build struct {
-	*Pipeline
+	app
 	Request
-	variant     variant.Variant
-	project     *project.Project
-	system      *base.Base // has the Python
-	base        *base.Base // what the image sits on
-	tools       *base.Base
-	key         string
-	runtime     *python.Runtime
-	app         *install.Result
-	full        *tree.Tree // system, app and contract: the unreduced app
-	entrypoints [][]string
-	graph       *reach.Graph
-	modules     []string // that are in the image
-	plan        *plan.Plan
-	lean        *tree.Tree
-	moves       []reduce.Move
-	image       v1.Image // as read back from the store
-	out         *report.Build
+	variant variant.Variant
+	base    *base.Base // what the image sits on
+	key     string
+	input   variant.Input // what the plan was made from
+	plan    *plan.Plan
+	walked  *tree.Tree   // the unreduced app with what the plan's steps made
+	graph   *reach.Graph // what the image keeps of it
+	lean    *tree.Tree
+	env     []string // of the image, found out by passes
+	moves   []reduce.Move
+	image   v1.Image // as read back from the store
+	out     *report.Build
 }
 
 // Build makes, verifies, names and publishes an image. The report is given
@@ -66,69 +55,129 @@ func (p *Pipeline) Build(ctx context.Context, r Request) (*report.Build, error) 
 }
 
 func (p *Pipeline) build(ctx context.Context, r Request) (*report.Build, error) {
-	b := p.newBuild(r)
-	if err := b.phases(ctx, b.prepare()...); err != nil {
+	a := p.newApp(r)
+	err := a.prepare(ctx)
+	b := a.newBuild(r)
+	if err != nil {
 		return b.out, err
 	}
-	if known, ok := b.known(); ok {
-		b.out = known
-		return b.out, b.phases(ctx, phase{"publish", "publishing", b.publish})
+	if err := b.begin(ctx); err != nil {
+		return b.out, err
 	}
-	return b.out, b.phases(ctx, append(b.analysis(),
-		phase{"reduce", "reducing", b.reduce},
-		phase{"assemble", "writing the image", b.assemble},
-		phase{"verify", "comparing with the unreduced app", b.verified},
-		phase{"publish", "publishing", b.publish},
-	)...)
+	if !b.out.Cached {
+		err := a.study(ctx)
+		b.share(a)
+		if err != nil {
+			return b.out, err
+		}
+		if err := b.make(ctx); err != nil {
+			return b.out, err
+		}
+		if err := b.check(ctx); err != nil {
+			return b.out, err
+		}
+	}
+	return b.out, b.phases(ctx, &b.out.Timings, phase{"publish", "publishing", b.publish})
 }
 
 // Plan goes as far as deciding how the image is made, and gives the plan.
 func (p *Pipeline) Plan(ctx context.Context, r Request) (*plan.Plan, error) {
-	b := p.newBuild(r)
-	err := b.phases(ctx, append(b.prepare(), b.analysis()...)...)
+	b, err := p.studied(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	err = b.phases(ctx, &b.out.Timings, phase{"plan", "deciding", b.decide})
 	return b.plan, err
 }
 
 // Verify compares an image of the store with the unreduced app of a project.
 func (p *Pipeline) Verify(ctx context.Context, r Request, ref string) ([]report.Check, error) {
-	b := p.newBuild(r)
 	img, err := p.Store.Get(ref)
 	if err != nil {
 		return nil, err
 	}
+	b, err := p.studied(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	var checks []report.Check
-	err = b.phases(ctx, append(append(b.prepare(), b.analysis()...), phase{"verify", "comparing with the unreduced app", func(ctx context.Context) (err error) {
+	err = b.phases(ctx, &b.out.Timings, phase{"plan", "deciding", b.decide}, phase{"verify", "comparing with the unreduced app", func(ctx context.Context) (err error) {
+		b.recall(ref)
 		checks, err = b.compare(ctx, img)
 		return err
-	}})...)
+	}})
 	return checks, err
 }
 
 // Measure starts the unreduced app and an image of it in turn, n times each;
 // see [verify.Measure].
 func (p *Pipeline) Measure(ctx context.Context, r Request, ref string, n int) ([]verify.Series, error) {
-	b := p.newBuild(r)
 	img, err := p.Store.Get(ref)
 	if err != nil {
 		return nil, err
 	}
+	b, err := p.studied(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	var out []verify.Series
-	err = b.phases(ctx, append(b.prepare(), phase{"install", "installing the app", b.installed}, phase{"measure", "measuring", func(ctx context.Context) error {
+	err = b.phases(ctx, &b.out.Timings, phase{"plan", "deciding", b.decide}, phase{"measure", "measuring", func(ctx context.Context) error {
+		b.recall(ref)
 		full, lean, err := b.subjects(ctx, img)
 		if err != nil {
 			return err
 		}
-		out, err = verify.Measure(ctx, verify.Trial{
-			Booter: b.Engine, Subjects: []verify.Subject{full, lean}, Starts: n, Probe: b.project.Settings.Probe,
-			ProjectFiles: b.project.Files, Clock: b.Clock, Progress: b.Progress,
-		})
+		out, err = b.measure(ctx, []verify.Subject{full, lean}, n)
 		return err
-	}})...)
+	}})
 	return out, err
 }
 
-func (p *Pipeline) newBuild(r Request) *build {
-	return &build{Pipeline: p, Request: r, out: &report.Build{Engine: p.Engine.Mode(), Checks: []report.Check{}}}
+func (a *app) measure(ctx context.Context, subjects []verify.Subject, n int) ([]verify.Series, error) {
+	return verify.Measure(ctx, verify.Trial{
+		Booter: a.Engine, Subjects: subjects, Starts: n, Probe: a.project.Settings.Probe,
+		ProjectFiles: a.project.Files, Clock: a.Clock, Progress: a.Progress,
+	})
+}
+
+// studied prepares a build whose app is installed and analysed.
+func (p *Pipeline) studied(ctx context.Context, r Request) (*build, error) {
+	a := p.newApp(r)
+	if err := a.prepare(ctx); err != nil {
+		return nil, err
+	}
+	b := a.newBuild(r)
+	if err := b.phases(ctx, &b.out.Timings, phase{"base", "assembling the base", b.choose}); err != nil {
+		return nil, err
+	}
+	err := a.study(ctx)
+	b.share(a)
+	return b, err
+}
+
+// newBuild begins an image of an app that is prepared.
+func (a *app) newBuild(r Request) *build {
+	b := &build{Request: r, out: &report.Build{Engine: a.Engine.Mode(), Checks: []report.Check{}}}
+	b.share(a)
+	return b
+}
+
+// share takes over what has become known of the app.
+func (b *build) share(a *app) {
+	own := b.project
+	b.app = *a
+	if own != nil {
+		b.project = own
+	}
+	b.out.Timings = slices.Concat(a.timings, b.out.Timings)
+	a.timings = nil
+	b.out.Notes, b.out.Inputs, b.out.Platform = slices.Clone(a.notes), a.inputs, a.platform.String()
+	if a.system != nil {
+		b.out.System = a.system.Ref
+	}
+	if a.runtime != nil {
+		b.out.Python = a.runtime.Full
+	}
 }
 
 // phase is a part of a build that is timed and told of.
@@ -137,14 +186,14 @@ type phase struct {
 	run         func(context.Context) error
 }
 
-func (b *build) phases(ctx context.Context, list ...phase) error {
+func (p *Pipeline) phases(ctx context.Context, timings *[]report.Timing, list ...phase) error {
 	for _, ph := range list {
-		b.Progress("%s", ph.doing)
-		start := b.Clock()
+		p.Progress("%s", ph.doing)
+		start := p.Clock()
 		err := ph.run(ctx)
-		took := b.Clock().Sub(start).Seconds()
-		b.out.Timings = append(b.out.Timings, report.Timing{Phase: ph.name, Seconds: took})
-		b.Log.Debug("phase", "name", ph.name, "seconds", took)
+		took := p.Clock().Sub(start).Seconds()
+		*timings = append(*timings, report.Timing{Phase: ph.name, Seconds: took})
+		p.Log.Debug("phase", "name", ph.name, "seconds", took)
 		if err != nil {
 			return err
 		}
@@ -152,18 +201,32 @@ func (b *build) phases(ctx context.Context, list ...phase) error {
 	return nil
 }
 
-func (b *build) prepare() []phase {
-	return []phase{
-		{"detect", "looking at the project", b.detect},
-		{"base", "assembling the system", b.bases},
+// begin finds out what is to be built, and whether it was before.
+func (b *build) begin(ctx context.Context) error {
+	if err := b.phases(ctx, &b.out.Timings, phase{"base", "assembling the base", b.choose}); err != nil {
+		return err
 	}
+	if known, ok := b.known(); ok {
+		b.out = known
+	}
+	return nil
 }
 
-func (b *build) analysis() []phase {
-	return []phase{
-		{"install", "installing the app", b.installed},
-		{"analyse", "finding what it needs", b.analyse},
-	}
+// make goes from the analysis to an image in the store.
+func (b *build) make(ctx context.Context) error {
+	start := b.Clock()
+	defer func() { b.out.BuildSeconds = b.Clock().Sub(start).Seconds() }()
+	return b.phases(ctx, &b.out.Timings,
+		phase{"plan", "deciding", b.decide},
+		phase{"steps", "building", b.steps},
+		phase{"reduce", "reducing", b.reduce},
+		phase{"assemble", "writing the image", b.assemble},
+	)
+}
+
+// check compares the image with the unreduced app.
+func (b *build) check(ctx context.Context) error {
+	return b.phases(ctx, &b.out.Timings, phase{"verify", "comparing with the unreduced app", b.verified})
 }
 
 // known finds what an earlier build of the very same gave, if its image is
@@ -186,40 +249,38 @@ func (b *build) known() (*report.Build, bool) {
 	return &out, true
 }
 
-// detect finds out what the project is and which variant is wanted.
-func (b *build) detect(ctx context.Context) error {
-	var err error
-	b.project, err = project.Detect(ctx, b.Path, project.Options{Cache: b.Cache, Overrides: b.Settings})
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Concat(b.project.Settings.Passes, b.project.Settings.Disable) {
+// choose settles the variant, the base and the name, and looks whether they go
+// together.
+func (b *build) choose(ctx context.Context) error {
+	s := b.project.Settings
+	for _, name := range slices.Concat(s.Passes, s.Disable) {
 		if _, err := reduce.Named(name); err != nil {
 			return err
 		}
 	}
-	if b.variant, err = variant.Named(cmp.Or(b.project.Settings.Variant, variant.Default)); err != nil {
+	var err error
+	if b.variant, err = variant.Named(cmp.Or(s.Variant, variant.Default)); err != nil {
 		return err
 	}
-	if err := b.platform(); err != nil {
+	if err := b.variant.Check(s); err != nil {
 		return err
 	}
 	b.out.Variant = b.variant.Name
-	b.out.Reference, err = oci.Normalise(b.reference())
-	return err
-}
-
-// platform takes the settings' platform where they name one.
-func (b *build) platform() error {
-	want := b.project.Settings.Platform
-	if want == "" {
-		return nil
+	if b.out.Reference, err = oci.Normalise(b.reference()); err != nil {
+		return err
 	}
-	p, err := v1.ParsePlatform(want)
-	if err != nil || p.OS == "" || p.Architecture == "" {
-		return fault.New(fault.Usage, "write it as linux/amd64", "cannot read platform %q", want)
+	onto := s.Base
+	if onto == "" {
+		onto = b.variant.Base
+		if flavour, ok := variant.Flavour(onto); ok {
+			onto = b.Bases.Flavour(b.system, flavour)
+		}
 	}
-	b.Platform = *p
+	if b.base, err = b.Bases.Base(ctx, onto, b.platform); err != nil {
+		return err
+	}
+	b.out.Base = b.base.Ref
+	b.key = b.buildKey()
 	return nil
 }
 
@@ -236,104 +297,36 @@ func (b *build) reference() string {
 	return ref
 }
 
-// bases assembles the system and the tools, and looks whether this very build
-// was done before.
-func (b *build) bases(ctx context.Context) error {
-	ref := b.project.Settings.System
-	if ref == "" {
-		var err error
-		if ref, err = b.Bases.SystemFor(ctx, b.project.RequiresPython, b.project.PythonPin); err != nil {
-			return err
-		}
-	}
-	onto := b.project.Settings.Base
-	if onto == "" {
-		onto = b.variant.Base
-	}
-	var err error
-	if b.system, err = b.Bases.Base(ctx, ref, b.Platform); err != nil {
-		return err
-	}
-	if b.base, err = b.Bases.Base(ctx, onto, b.Platform); err != nil {
-		return err
-	}
-	if b.system.Python == "" {
-		return fault.New(fault.Base, "name one that has a Python with --system, such as debian:bookworm", "%s has no Python", b.system.Ref)
-	}
-	b.out.System, b.out.Base, b.out.Platform = b.system.Ref, b.base.Ref, b.Platform.String()
-	b.key = b.buildKey()
-	return nil
-}
-
 // buildKey is everything that can change the image or what is known of it. The
 // system's inputs stand for the tools too, which come from the same suite.
 func (b *build) buildKey() string {
 	p := *b.project
 	p.Dir, p.Files, p.Sources = "", nil, nil // where it is does not matter, and trees have digests
 	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
-		b.base.Tree.Digest(), b.variant.Name, b.Epoch.Unix(), b.Platform.String())
+		b.base.Tree.Digest(), b.variant.Name, b.Epoch.Unix(), b.platform.String())
 }
 
-// installed describes the interpreter and puts the app on the system.
-func (b *build) installed(ctx context.Context) error {
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		b.tools, err = b.Bases.Tools(gctx, b.system.Ref, []string{"binutils", "patchelf"}, b.Platform)
+// recall takes the entry points of an image of the store from the plan that it
+// was made by.
+func (b *build) recall(ref string) {
+	var p plan.Plan
+	if err := readDocument(b.Store, ref, docPlan, &p); err == nil && len(p.Entrypoints) == len(b.entrypoints) {
+		b.plan = &p
+	}
+}
+
+// decide lets the variant make its plan.
+func (b *build) decide(ctx context.Context) error {
+	b.input = variant.Input{
+		Project: b.project, System: b.system, Base: b.base, Python: b.runtime, App: b.installed.App,
+		Entrypoints: b.entrypoints, Roots: b.roots, Needs: b.needs,
+	}
+	var err error
+	if b.plan, err = b.variant.Plan(ctx, b.input); err != nil {
 		return err
-	})
-	group.Go(func() error { return b.installApp(gctx) })
-	if err := group.Wait(); err != nil {
-		return err
 	}
-	b.out.Python = b.runtime.Full
-	b.out.Notes = append(append(b.out.Notes, b.project.Notes...), b.app.Notes...)
-	b.out.Inputs = append(b.inputs(), b.app.Inputs...)
-	made, err := contractFiles(b.system.Tree)
-	if err != nil {
-		return err
-	}
-	if b.full, err = tree.Overlay(b.system.Tree, made, b.app.App); err != nil {
-		return fmt.Errorf("putting the app on %s: %w", b.system.Ref, err)
-	}
-	if err := verify.User(b.full, b.project.Settings.User); err != nil {
-		return fault.New(fault.Usage, "give numbers, UID:GID, or a user that the system has", "%v", err)
-	}
-	for _, e := range b.project.Entries {
-		argv, err := install.Entrypoint(e, b.runtime)
-		if err != nil {
-			return err
-		}
-		b.entrypoints = append(b.entrypoints, argv)
+	if len(b.plan.Entrypoints) != len(b.entrypoints) {
+		return fault.New(fault.Project, "choose another variant", "the variant %s knows %d of %d entry points", b.variant.Name, len(b.plan.Entrypoints), len(b.entrypoints))
 	}
 	return nil
-}
-
-func (b *build) installApp(ctx context.Context) error {
-	pip, err := b.Bases.Tools(ctx, b.system.Ref, []string{"python3-pip"}, b.Platform)
-	if err != nil {
-		return err
-	}
-	if b.runtime, err = python.Describe(ctx, b.Engine, b.system.Tree, b.system.Python); err != nil {
-		return err
-	}
-	b.app, err = b.Install(pip.Tree, b.compiler).Install(ctx, b.project, b.system, b.runtime)
-	return err
-}
-
-// inputs are what the system was made from.
-func (b *build) inputs() []report.Input {
-	var out []report.Input
-	for _, name := range slices.Sorted(maps.Keys(b.system.Inputs)) {
-		out = append(out, report.Input{Name: name, Digest: strings.TrimPrefix(b.system.Inputs[name], "sha256:")})
-	}
-	return out
-}
-
-// compiler is what builds C extensions on the system.
-func (b *build) compiler(ctx context.Context) (*tree.Tree, error) {
-	c, err := b.Bases.Tools(ctx, b.system.Ref, []string{"gcc", "g++", "libc6-dev", "make", "pkg-config", "python" + b.runtime.Version + "-dev?"}, b.Platform)
-	if err != nil {
-		return nil, err
-	}
-	return c.Tree, nil
 }

@@ -12,11 +12,13 @@ import (
 	"exuvia/internal/fault"
 	"exuvia/internal/install"
 	"exuvia/internal/oci"
+	"exuvia/internal/plan"
 	"exuvia/internal/publish"
 	"exuvia/internal/reduce"
 	"exuvia/internal/report"
 	"exuvia/internal/sharedlib"
 	"exuvia/internal/tree"
+	"exuvia/internal/variant"
 	"exuvia/internal/verify"
 )
 
@@ -53,7 +55,7 @@ func (b *build) reduce(ctx context.Context) error {
 		b.Log.Debug("pass", "name", p.Name)
 		out, err := pass.Run(ctx, reduce.Input{
 			Tree: b.lean, Python: b.runtime, Engine: b.Engine, Store: b.Cache, Options: p.Options,
-			Systems: reduce.Systems{Python: b.full, Tools: b.tools.Tree},
+			Systems: reduce.Systems{Python: b.walked, Tools: b.tools.Tree},
 		})
 		if err != nil {
 			return fmt.Errorf("pass %s: %w", p.Name, err)
@@ -77,6 +79,8 @@ const (
 func (b *build) layerOf(e tree.Entry) string {
 	switch {
 	case e.From.Kind == tree.Project, e.From.Kind == tree.Dist && e.From.Name == b.project.Name:
+		return layerApp
+	case e.From.Kind == tree.Made && slices.Contains(b.plan.Bundle, e.From.Name):
 		return layerApp
 	case e.From.Kind == tree.Dist:
 		return layerDependencies
@@ -107,6 +111,7 @@ func (b *build) assemble(ctx context.Context) error {
 		b.out.Download += l.Download
 		b.out.Files += l.Files
 	}
+	b.out.Parts = b.parts()
 	b.image, err = b.Store.Put(img)
 	return err
 }
@@ -136,7 +141,21 @@ func (b *build) subjects(ctx context.Context, img v1.Image) (full, lean verify.S
 	if err != nil {
 		return full, lean, err
 	}
-	return verify.Subject{Name: "the unreduced app", Tree: whole, Config: config}, verify.Subject{Name: "the image", Tree: root, Config: config}, nil
+	full = verify.Subject{Name: "the unreduced app", Tree: whole, Config: b.unreducedConfig(config), Entries: b.entrypoints}
+	return full, verify.Subject{Name: "the image", Tree: root, Config: config, Entries: b.plan.Entrypoints}, nil
+}
+
+// unreducedConfig is how the unreduced app runs: as the image, with its own
+// entry point and without what the variant and its passes put into the
+// environment.
+func (b *build) unreducedConfig(c plan.Config) plan.Config {
+	plain := variant.Config(b.input, b.entrypoints[0])
+	added := slices.Concat(b.plan.Config.Env, b.env)
+	c.Entrypoint, c.Cmd = plain.Entrypoint, plain.Cmd
+	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(e string) bool {
+		return slices.Contains(added, e) && !slices.Contains(plain.Env, e)
+	})
+	return c
 }
 
 // compare checks an image against the unreduced app of this build.
@@ -156,13 +175,13 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 			return checks, fault.New(fault.Differs, "this is a defect of exuvia unless a pass was disabled; please report it", "%s: %s", c.Name, c.Detail)
 		}
 	}
-	entries := make([]verify.Entry, len(b.entrypoints))
-	for i, argv := range b.entrypoints {
-		entries[i] = verify.Entry{Name: b.project.Entries[i].Name, Args: argv}
+	var entries []string
+	for _, e := range b.project.Entries {
+		entries = append(entries, e.Name)
 	}
 	more, err := verify.Run(ctx, verify.Input{
 		Full: full, Lean: lean,
-		Entries: entries, Probe: b.project.Settings.Probe, ProjectFiles: b.project.Files, Modules: b.modules,
+		Entries: entries, Probe: b.project.Settings.Probe, ProjectFiles: b.project.Files, Modules: b.needs.Modules,
 		Python: b.runtime.Exe, Booter: b.Engine, Log: b.Log, Progress: b.Progress,
 	})
 	return append(checks, more...), err

@@ -32,11 +32,17 @@ type Bases interface {
 	// SystemFor chooses the system for a project: the newest released one
 	// whose Python the versions allow.
 	SystemFor(ctx context.Context, requires, pin string) (string, error)
+	// Flavour names the Debian base of a flavour ("slim", "full",
+	// "distroless") of the suite that a system is of.
+	Flavour(system *base.Base, flavour string) string
 }
 
 // Installer puts a project and its dependencies on a system.
 type Installer interface {
 	Install(ctx context.Context, p *project.Project, b *base.Base, rt *python.Runtime) (*install.Result, error)
+	// Tool installs the distributions of a requirements file with hashes
+	// below plan.ToolDir.
+	Tool(ctx context.Context, name, lock string, b *base.Base, rt *python.Runtime) (*tree.Tree, error)
 }
 
 // Engine runs steps and boots images.

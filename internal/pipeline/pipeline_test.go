@@ -6,6 +6,7 @@ import (
 
 	"exuvia/internal/base"
 	"exuvia/internal/oci"
+	"exuvia/internal/plan"
 	"exuvia/internal/project"
 	"exuvia/internal/python"
 	"exuvia/internal/reduce"
@@ -98,7 +99,7 @@ func TestNowFollowsMoves(t *testing.T) {
 }
 
 func TestLayersByRateOfChange(t *testing.T) {
-	b := &build{project: &project.Project{Name: "demo"}}
+	b := &build{app: app{project: &project.Project{Name: "demo"}}, plan: &plan.Plan{}}
 	parts := oci.Split(built(t,
 		tree.File("usr/bin/python3", 0o755, nil, deb),
 		tree.File("site/click.py", 0o644, nil, tree.Origin{Kind: tree.Dist, Name: "click"}),
@@ -118,8 +119,11 @@ func TestLayersByRateOfChange(t *testing.T) {
 func TestBuildKey(t *testing.T) {
 	fresh := func() *build {
 		return &build{
-			Pipeline: &Pipeline{}, project: &project.Project{Name: "demo", Files: &tree.Tree{}, Sources: &tree.Tree{}},
-			system: &base.Base{Tree: &tree.Tree{}, Inputs: map[string]string{"bookworm InRelease": "sha256:1"}}, base: base.Scratch(),
+			app: app{
+				Pipeline: &Pipeline{}, project: &project.Project{Name: "demo", Files: &tree.Tree{}, Sources: &tree.Tree{}},
+				system: &base.Base{Tree: &tree.Tree{}, Inputs: map[string]string{"bookworm InRelease": "sha256:1"}},
+			},
+			base: base.Scratch(),
 		}
 	}
 	want := fresh().buildKey()

@@ -20,9 +20,13 @@ type Build struct {
 	Cached    bool     `json:"cached"` // nothing had changed since an earlier build
 	Checks    []Check  `json:"checks"`
 	Timings   []Timing `json:"timings"`
-	Notes     []Note   `json:"notes,omitempty"`
-	Inputs    []Input  `json:"inputs,omitempty"`
-	Published []string `json:"published,omitempty"` // references, files
+	// BuildSeconds is how long making the image took beside what all images of
+	// the project share; of the earlier build where Cached.
+	BuildSeconds float64  `json:"buildSeconds"`
+	Parts        []Part   `json:"parts,omitempty"` // Size by what it is of
+	Notes        []Note   `json:"notes,omitempty"`
+	Inputs       []Input  `json:"inputs,omitempty"`
+	Published    []string `json:"published,omitempty"` // references, files
 }
 
 // Layer is one layer of the image.

@@ -45,7 +45,7 @@ func planLean(_ context.Context, in Input) (*plan.Plan, error) {
 		Passes:  passes(leanPasses, in.Project),
 
 		Entrypoints: in.Entrypoints,
-		Config:      config(in, in.Entrypoints[0]),
+		Config:      Config(in, in.Entrypoints[0]),
 	}, nil
 }
 
@@ -68,8 +68,9 @@ func passes(names []string, p *project.Project) []plan.Pass {
 	return out
 }
 
-// config is how every variant's image runs; it starts entrypoint.
-func config(in Input, entrypoint []string) plan.Config {
+// Config is how every image of a project runs, whatever its variant adds; it
+// starts entrypoint.
+func Config(in Input, entrypoint []string) plan.Config {
 	s := in.Project.Settings
 	c := plan.Config{
 		Entrypoint: entrypoint,

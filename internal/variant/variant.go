@@ -61,7 +61,7 @@ const Default = "lean"
 
 // All lists the variants by name.
 func All() []Variant {
-	return []Variant{Lean}
+	return []Variant{Lean, Slim, Regular}
 }
 
 // Named finds a variant. An unknown name is a [fault.Usage] that lists all.
@@ -75,4 +75,51 @@ func Named(name string) (Variant, error) {
 	}
 	slices.Sort(names)
 	return Variant{}, fault.New(fault.Usage, "choose one of: "+strings.Join(names, ", "), "no variant is called %q", name)
+}
+
+// Flavour reads a Base such as "-slim": a flavour of the Debian suite that the
+// project's system is of.
+func Flavour(base string) (name string, ok bool) { return strings.CutPrefix(base, "-") }
+
+// switches are the settings that not every variant knows, with their flags.
+var switches = []struct {
+	name  string
+	set   func(project.Settings) bool
+	unset func(*project.Settings)
+}{
+	{"strip", func(s project.Settings) bool { return s.Strip != nil }, func(s *project.Settings) { s.Strip = nil }},
+	{"upx", func(s project.Settings) bool { return s.UPX != "" && s.UPX != "no" }, func(s *project.Settings) { s.UPX = "" }},
+	{"optimize", func(s project.Settings) bool { return s.Optimize != 0 }, func(s *project.Settings) { s.Optimize = 0 }},
+	{"bytecode", func(s project.Settings) bool { return s.Bytecode != "" }, func(s *project.Settings) { s.Bytecode = "" }},
+	{"rpath", func(s project.Settings) bool { return s.RPath != nil }, func(s *project.Settings) { s.RPath = nil }},
+	{"nuitka", func(s project.Settings) bool { return s.Nuitka != "" }, func(s *project.Settings) { s.Nuitka = "" }},
+	{"cython", func(s project.Settings) bool { return s.Cython != "" }, func(s *project.Settings) { s.Cython = "" }},
+}
+
+// Known leaves out the settings that mean nothing to the variant.
+func (v Variant) Known(s project.Settings) project.Settings {
+	for _, w := range switches {
+		if !slices.Contains(v.Switches, w.name) {
+			w.unset(&s)
+		}
+	}
+	return s
+}
+
+// Check refuses settings that mean nothing to the variant, with a
+// [fault.Usage] that says to which they do.
+func (v Variant) Check(s project.Settings) error {
+	for _, w := range switches {
+		if !w.set(s) || slices.Contains(v.Switches, w.name) {
+			continue
+		}
+		var know []string
+		for _, o := range All() {
+			if slices.Contains(o.Switches, w.name) {
+				know = append(know, o.Name)
+			}
+		}
+		return fault.New(fault.Usage, "leave it out, or choose one of: "+strings.Join(know, ", "), "--%s means nothing to the variant %s", w.name, v.Name)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,21 +26,25 @@ func ended(name string, e engine.Exit) answer {
 	}
 }
 
-// help asks an entry point for its --help. One that listens or stays instead
-// does not know it, which has to be so in both.
-func (v *verifier) help(e Entry) question {
-	name := e.Name + " --help"
+// help asks the entry point number i for its --help. One that listens or stays
+// instead does not know it, which has to be so in both.
+func (v *verifier) help(i int) question {
+	name := v.Entries[i] + " --help"
 	return question{
 		name: name,
 		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
-			a, err := v.runOnce(ctx, s, name, append(slices.Clip(e.Args), "--help"), v.limits.help)
+			argv := s.Entries[i]
+			if argv == nil {
+				return []answer{{name: name, seen: "no such entry point", fields: map[string]string{"state": "is not there"}}}, nil
+			}
+			a, err := v.runOnce(ctx, s, name, append(slices.Clip(argv), "--help"), v.limits.help)
 			return []answer{a}, err
 		},
 		started: func(as []answer) error {
 			// An exception about the argument is an answer to it; any other
 			// says that the entry point needs something that is not there.
 			if bad := crash(as[0]); bad != "" && !strings.Contains(bad, "--help") {
-				return v.noStart(e.Name, bad, as[0].log)
+				return v.noStart(v.Entries[i], bad, as[0].log)
 			}
 			return nil
 		},
@@ -52,7 +57,7 @@ func (v *verifier) command(argv []string) question {
 	return question{
 		name: name,
 		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
-			a, err := v.runOnce(ctx, s, name, argv, v.limits.start)
+			a, err := v.runOnce(ctx, s, name, v.inSubject(s, argv), v.limits.start)
 			return []answer{a}, err
 		},
 		started: func(as []answer) error {
@@ -62,6 +67,17 @@ func (v *verifier) command(argv []string) question {
 			return nil
 		},
 	}
+}
+
+// inSubject gives a command as s has it: one that begins with an entry point of
+// the unreduced app, by its path or its name, begins with that of s.
+func (v *verifier) inSubject(s Subject, argv []string) []string {
+	for i, e := range v.Full.Entries {
+		if own := s.Entries[i]; len(own) > 0 && (argv[0] == e[0] || argv[0] == path.Base(e[0])) {
+			return append([]string{own[0]}, argv[1:]...)
+		}
+	}
+	return argv
 }
 
 // runOnce boots s with argv and gives how it ends, or that it does not.

@@ -142,9 +142,9 @@ func input(t *testing.T, full, lean func(argv []string, stdin string) app) (Inpu
 	boots := &subjects{t: t, apps: map[*tree.Tree]func([]string, string) app{a: full, b: lean}}
 	c := plan.Config{Entrypoint: []string{"/app/main"}, Cmd: []string{"--port", "8000"}, User: "65532:65532"}
 	return Input{
-		Full:    Subject{Name: "the unreduced app", Tree: a, Config: c},
-		Lean:    Subject{Name: "lean", Tree: b, Config: c},
-		Entries: []Entry{{Name: "main", Args: []string{"/app/main"}}},
+		Full:    Subject{Name: "the unreduced app", Tree: a, Config: c, Entries: [][]string{{"/app/main"}}},
+		Lean:    Subject{Name: "lean", Tree: b, Config: c, Entries: [][]string{{"/app/main"}}},
+		Entries: []string{"main"},
 		Booter:  boots, Temp: t.TempDir(), limits: quick,
 	}, boots
 }

@@ -16,7 +16,7 @@ import (
 // run starts the image's entry point as the image would. If it listens it is a
 // server and is asked over HTTP; if it exits, its output is its answer.
 func (v *verifier) run() question {
-	name := v.Entries[0].Name
+	name := v.Entries[0]
 	asks := &promise{done: make(chan struct{})}
 	return question{
 		name: name,

@@ -35,19 +35,16 @@ type Subject struct {
 	Name   string // for people: "lean", "the unreduced app"
 	Tree   *tree.Tree
 	Config plan.Config
-}
-
-// Entry is a declared entry point.
-type Entry struct {
-	Name string   // "main"
-	Args []string // its argv in both subjects, without arguments of the user: ["/app/main"]
+	// Entries are the argv of each of Input.Entries, without arguments of the
+	// user: ["/app/main"]; nil for one that the subject does not have.
+	Entries [][]string
 }
 
 // Input is what a verification works on.
 type Input struct {
-	Full    Subject // the app as installed, with sources; the measure of all
-	Lean    Subject // the image, as read back from the disk
-	Entries []Entry // the first is started as Config.Entrypoint says; the others only say their --help
+	Full    Subject  // the app as installed, with sources; the measure of all
+	Lean    Subject  // the image, as read back from the disk
+	Entries []string // names of the entry points; the first is started as Config.Entrypoint says, the others only say their --help
 	Probe   project.Probe
 	// ProjectFiles has what Probe.Files names, by paths relative to the
 	// project.
@@ -182,8 +179,8 @@ func newVerifier(in Input) (*verifier, error) {
 	if in.Log == nil {
 		in.Log = slog.New(slog.DiscardHandler)
 	}
-	if len(in.Entries) == 0 {
-		return nil, fmt.Errorf("verifying %s: no entry points", in.Lean.Name)
+	if n := len(in.Entries); n == 0 || len(in.Full.Entries) != n || len(in.Lean.Entries) != n {
+		return nil, fmt.Errorf("verifying %s: %d entry points, of which it has %d and %s %d", in.Lean.Name, n, len(in.Lean.Entries), in.Full.Name, len(in.Full.Entries))
 	}
 	if _, ok := in.Lean.Tree.Resolve(in.Python); in.Probe.Start == "import" && (in.Python == "" || !ok) {
 		return nil, fault.New(fault.Project, "say under [tool.exuvia.probe] what can be run in place of imports: args, env, files or commands",
@@ -217,8 +214,8 @@ func (v *verifier) questions() []question {
 		qs = append(qs, v.imports())
 	} else {
 		qs = append(qs, v.run())
-		for _, e := range v.Entries {
-			qs = append(qs, v.help(e))
+		for i := range v.Entries {
+			qs = append(qs, v.help(i))
 		}
 	}
 	for _, argv := range v.Probe.Commands {

@@ -86,9 +86,9 @@ func setup(t *testing.T) verify.Input {
 		Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"},
 	}
 	return verify.Input{
-		Full:    verify.Subject{Name: "the unreduced app", Tree: full, Config: c},
-		Lean:    verify.Subject{Name: "the image", Tree: full, Config: c},
-		Entries: []verify.Entry{{Name: "main", Args: []string{"/app/main"}}},
+		Full:    verify.Subject{Name: "the unreduced app", Tree: full, Config: c, Entries: [][]string{{"/app/main"}}},
+		Lean:    verify.Subject{Name: "the image", Tree: full, Config: c, Entries: [][]string{{"/app/main"}}},
+		Entries: []string{"main"},
 		Probe: project.Probe{
 			HTTP:     []project.Request{{Path: "/late"}},
 			Env:      map[string]string{"WORD": "hello"},

@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"exuvia/internal/engine"
+	"exuvia/internal/fault"
+	"exuvia/internal/plan"
+	"exuvia/internal/reach"
+	"exuvia/internal/report"
+	"exuvia/internal/sharedlib"
+	"exuvia/internal/tree"
+)
+
+// steps runs the plan's steps and finds what the image keeps of the app and of
+// what they made.
+func (b *build) steps(ctx context.Context) error {
+	bundle, err := b.runSteps(ctx)
+	if err != nil {
+		return err
+	}
+	b.walked = b.full
+	if len(b.plan.Replaced) > 0 {
+		b.walked = b.walked.Filter(func(e tree.Entry) bool { return !slices.Contains(b.plan.Replaced, e.Path) })
+	}
+	roots := slices.Clone(b.plan.Roots)
+	for _, name := range b.plan.Bundle {
+		if b.walked, err = tree.Overlay(b.walked, bundle[name]); err != nil {
+			return fmt.Errorf("putting the result of %q in its place: %w", name, err)
+		}
+		for e := range bundle[name].All() {
+			if !e.IsDir() {
+				roots = append(roots, plan.Root{Path: e.Path, Why: "made by " + name})
+			}
+		}
+	}
+	if err := b.walk(ctx, roots); err != nil {
+		return err
+	}
+	b.noteMissing()
+	b.lean = b.graph.Tree()
+	return nil
+}
+
+// walk finds what the roots need of the walked tree, which is the analysis'
+// own walk where the plan changes nothing of it.
+func (b *build) walk(ctx context.Context, roots []plan.Root) error {
+	if b.walked == b.full && slices.Equal(roots, b.roots.All()) && len(b.plan.Finders) == len(b.finders.byName) {
+		return nil
+	}
+	chosen, err := b.chooseFinders(ctx)
+	if err != nil {
+		return err
+	}
+	b.graph, err = reach.Walk(ctx, b.walked, roots, chosen...)
+	return walked(err)
+}
+
+// chooseFinders gives the plan's finders for the walked tree. Those of Python
+// are made anew only where something of Python is looked for.
+func (b *build) chooseFinders(ctx context.Context) ([]reach.Finder, error) {
+	if slices.Equal(b.plan.Finders, []string{"sharedlib"}) {
+		return libraryFinders(b.walked), nil
+	}
+	f := b.finders
+	if b.walked != b.full {
+		var err error
+		if f, err = b.newFinders(ctx, b.walked); err != nil {
+			return nil, err
+		}
+	}
+	return f.named(b.plan.Finders)
+}
+
+// runSteps runs the plan's steps, in order, and gives their results by name.
+func (b *build) runSteps(ctx context.Context) (engine.Trees, error) {
+	files, err := planFiles(b.plan)
+	if err != nil {
+		return nil, err
+	}
+	trees := engine.Trees{plan.TreeFiles: files, plan.TreeApp: b.installed.App}
+	for _, s := range b.plan.Systems {
+		b.Progress("assembling the tools: %s", s.Name)
+		if trees[s.Name], err = b.toolSystem(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range b.plan.Steps {
+		b.Progress("%s", s.Name)
+		out, err := b.Engine.Run(ctx, s, trees)
+		if err != nil {
+			return nil, b.stepFault(err)
+		}
+		if out.Size() == 0 {
+			return nil, fault.New(fault.Step, "run exuvia with --debug to see what it did", "%s: %s made nothing", b.variant.Name, s.Name)
+		}
+		trees[s.Name] = out
+	}
+	return trees, nil
+}
+
+// stepFault says what a tool said before it failed.
+func (b *build) stepFault(err error) error {
+	failed, ok := errors.AsType[*engine.StepError](err)
+	if !ok {
+		return err
+	}
+	return &fault.Error{
+		Kind: fault.Step, What: fmt.Sprintf("%s: %s", b.variant.Name, failed), Said: failed.Output, Err: err,
+		Hint: "see what the tool says above, or choose another variant",
+	}
+}
+
+// toolSystem makes a root for steps.
+func (b *build) toolSystem(ctx context.Context, s plan.ToolSystem) (*tree.Tree, error) {
+	ref := b.system.Ref
+	if s.Suite != "" {
+		ref = "debian:" + s.Suite
+	}
+	packages, err := b.Bases.Tools(ctx, ref, s.Packages, b.platform)
+	if err != nil || s.Bare {
+		return packages.Tree, err
+	}
+	parts := []*tree.Tree{packages.Tree, b.full}
+	if s.Lock != "" {
+		tool, err := b.installer.Tool(ctx, s.Name, s.Lock, b.system, b.runtime)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, tool)
+	}
+	root, err := tree.Overlay(parts...)
+	if err != nil {
+		return nil, fmt.Errorf("putting the tools of %s beside the app: %w", s.Name, err)
+	}
+	return root, nil
+}
+
+func planFiles(p *plan.Plan) (*tree.Tree, error) {
+	entries := make([]tree.Entry, len(p.Files))
+	for i, f := range p.Files {
+		entries[i] = tree.File(f.Path, 0o644, []byte(f.Text), tree.Origin{Kind: tree.Made, Name: p.Variant})
+	}
+	return tree.New(entries...)
+}
+
+// noteMissing looks at what is needed and not there. A library that no system
+// package brings would show only when it is loaded; a missing module is what
+// many projects live with, and the comparison sees whether this one does.
+func (b *build) noteMissing() {
+	for _, m := range b.graph.Missing() {
+		if m.Optional || m.Kind != sharedlib.KindNeeded && m.Kind != sharedlib.KindLoader {
+			continue
+		}
+		b.out.Notes = append(b.out.Notes, report.Note{Where: "analyse", Path: m.From, Text: "needs " + m.Missing + ", which no package of the system brings"})
+	}
+}
