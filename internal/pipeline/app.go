@@ -55,7 +55,7 @@ func (p *Pipeline) newApp(r Request) *app {
 func (a *app) prepare(ctx context.Context) error {
 	return a.phases(ctx, &a.timings,
 		phase{"detect", "looking at the project", a.detect},
-		phase{"base", "assembling the system", a.chooseSystem},
+		phase{"system", "assembling the system", a.chooseSystem},
 	)
 }
 

@@ -13,7 +13,6 @@ import (
 	"exuvia/internal/fault"
 	"exuvia/internal/oci"
 	"exuvia/internal/plan"
-	"exuvia/internal/reach"
 	"exuvia/internal/reduce"
 	"exuvia/internal/report"
 	"exuvia/internal/tree"
@@ -22,7 +21,8 @@ import (
 )
 
 // build is one image of an app on its way. The app is its own copy: its
-// project has the settings of this image, its progress speaks of it.
+// project has the settings of this image, its progress speaks of it, its graph
+// is in the end what the image keeps.
 type build struct {
 	app
 	Request
@@ -31,8 +31,7 @@ type build struct {
 	key     string
 	input   variant.Input // what the plan was made from
 	plan    *plan.Plan
-	walked  *tree.Tree   // the unreduced app with what the plan's steps made
-	graph   *reach.Graph // what the image keeps of it
+	walked  *tree.Tree // the unreduced app with what the plan's steps made
 	lean    *tree.Tree
 	env     []string // of the image, found out by passes
 	moves   []reduce.Move
@@ -169,7 +168,7 @@ func (b *build) share(a *app) {
 	if own != nil {
 		b.project = own
 	}
-	b.out.Timings = slices.Concat(a.timings, b.out.Timings)
+	b.out.Timings = append(b.out.Timings, a.timings...)
 	a.timings = nil
 	b.out.Notes, b.out.Inputs, b.out.Platform = slices.Clone(a.notes), a.inputs, a.platform.String()
 	if a.system != nil {
