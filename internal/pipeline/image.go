@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"exuvia/internal/base"
 	"exuvia/internal/fault"
 	"exuvia/internal/install"
 	"exuvia/internal/oci"
@@ -23,7 +24,7 @@ import (
 )
 
 // subtract leaves out what the base has: libraries by the loader's rules, and
-// files that are the same.
+// files that are the same, so that no pass works on them.
 func (b *build) subtract() error {
 	if b.base.Tree.Len() == 0 {
 		return nil
@@ -35,11 +36,35 @@ func (b *build) subtract() error {
 	for _, p := range dropped {
 		b.moves = append(b.moves, reduce.Move{From: p, Why: "the base has it: " + b.base.Ref})
 	}
-	b.lean = left.Filter(func(e tree.Entry) bool {
-		have, ok := b.base.Tree.Lookup(e.Path)
-		return !ok || e.IsDir() || have.Mode != e.Mode || have.Sum != e.Sum || have.Link != e.Link
-	})
-	return nil
+	b.lean, err = base.Onto(b.base.Tree, left)
+	return err
+}
+
+// onBase fits what the image adds to the accounts and the package records that
+// the base has.
+func (b *build) onBase() error {
+	if b.base.Tree.Len() == 0 {
+		return nil
+	}
+	accounts, err := contractFiles(b.base.Tree)
+	if err != nil {
+		return err
+	}
+	var own []tree.Entry
+	for e := range accounts.All() {
+		if _, ok := b.base.Tree.Lookup(e.Path); ok && e.IsRegular() {
+			own = append(own, e)
+		}
+	}
+	records, err := reduce.Records(b.base.Tree, b.lean)
+	if err != nil {
+		return fmt.Errorf("uniting package records with those of %s: %w", b.base.Ref, err)
+	}
+	if b.lean, err = b.lean.With(append(own, records...)...); err != nil {
+		return fmt.Errorf("writing the accounts: %w", err)
+	}
+	b.lean, err = base.Onto(b.base.Tree, b.lean)
+	return err
 }
 
 // reduce runs the plan's passes over what the analysis kept.
@@ -64,7 +89,7 @@ func (b *build) reduce(ctx context.Context) error {
 		b.moves = append(b.moves, out.Moves...)
 		b.out.Notes = append(b.out.Notes, out.Notes...)
 	}
-	return nil
+	return b.onBase()
 }
 
 // Names of the layers, by rate of change: the first changes least.
@@ -164,8 +189,12 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 	if err != nil {
 		return nil, err
 	}
-	checks := verify.Static(lean.Tree, full.Tree, lean.Config)
-	libraries, err := loads(lean.Tree, full.Tree)
+	before, err := tree.Overlay(b.base.Tree, full.Tree) // what is amiss there is not the image's fault
+	if err != nil {
+		return nil, fmt.Errorf("putting the unreduced app on %s: %w", b.base.Ref, err)
+	}
+	checks := verify.Static(lean.Tree, before, lean.Config)
+	libraries, err := loads(lean.Tree, before)
 	if err != nil {
 		return checks, err
 	}
@@ -188,7 +217,7 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 }
 
 // loads checks that every ELF file of the image finds its libraries without a
-// loader's cache. What the unreduced app lacks too is not the image's fault.
+// loader's cache. What was lacking before is not the image's fault.
 func loads(lean, full *tree.Tree) (report.Check, error) {
 	missing, err := sharedlib.Missing(lean)
 	if err == nil && len(missing) > 0 {

@@ -55,8 +55,10 @@ func (b *build) walk(ctx context.Context, roots []plan.Root) error {
 	if err != nil {
 		return err
 	}
-	b.graph, err = reach.Walk(ctx, b.walked, roots, chosen...)
-	return walked(err)
+	if b.graph, err = reach.Walk(ctx, b.walked, roots, chosen...); err != nil {
+		return walked(err)
+	}
+	return nil
 }
 
 // chooseFinders gives the plan's finders for the walked tree. Those of Python

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"path"
 	"strings"
 
@@ -61,14 +62,57 @@ func runDPKG(_ context.Context, in Input) (Output, error) {
 // installed keeps the paragraphs of the packages that are left.
 func installed(status []byte, left map[string]bool) []byte {
 	var out bytes.Buffer
-	for para := range bytes.SplitSeq(status, []byte("\n\n")) {
-		para = bytes.Trim(para, "\n")
-		first, _, _ := bytes.Cut(para, []byte("\n"))
-		name, ok := bytes.CutPrefix(first, []byte("Package: "))
-		if ok && left[string(name)] {
+	for name, para := range paragraphs(status) {
+		if left[name] {
 			out.Write(para)
 			out.WriteString("\n\n")
 		}
 	}
 	return out.Bytes()
+}
+
+// paragraphs gives the packages of a status file with their paragraphs,
+// without the empty line after them.
+func paragraphs(status []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for para := range bytes.SplitSeq(status, []byte("\n\n")) {
+			para = bytes.Trim(para, "\n")
+			first, _, _ := bytes.Cut(para, []byte("\n"))
+			if name, ok := bytes.CutPrefix(first, []byte("Package: ")); ok && !yield(string(name), para) {
+				return
+			}
+		}
+	}
+}
+
+// Records unites dpkg's records of a base with those of what comes on top of
+// it: of a package that both have, the base's stay. It gives nothing where one
+// of them has none.
+func Records(base, top *tree.Tree) ([]tree.Entry, error) {
+	under, ok := base.Lookup(dpkgStatus)
+	over, has := top.Lookup(dpkgStatus)
+	if !ok || !has || under.Sum == over.Sum {
+		return nil, nil
+	}
+	first, err := under.ReadAll(maxStatus)
+	if err != nil {
+		return nil, err
+	}
+	second, err := over.ReadAll(maxStatus)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool)
+	for name := range paragraphs(first) {
+		known[name] = true
+	}
+	out := bytes.NewBuffer(bytes.TrimRight(first, "\n"))
+	out.WriteString("\n\n")
+	for name, para := range paragraphs(second) {
+		if !known[name] {
+			out.Write(para)
+			out.WriteString("\n\n")
+		}
+	}
+	return []tree.Entry{tree.File(dpkgStatus, under.Mode.Perm(), out.Bytes(), under.From)}, nil
 }

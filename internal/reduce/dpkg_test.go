@@ -37,3 +37,29 @@ func TestDPKGLeavesWhatIsLeft(t *testing.T) {
 		t.Error("the list of files is still there")
 	}
 }
+
+// A base's records stay, and those of what comes on top come after them.
+func TestRecordsOfBothSides(t *testing.T) {
+	status := func(text string) *tree.Tree {
+		tr, err := tree.New(tree.File(dpkgStatus, 0o644, []byte(text), tree.Origin{Kind: tree.Made}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr
+	}
+	base := status("Package: libc6\nVersion: 1\n\nPackage: bash\nVersion: 5\n")
+	got, err := Records(base, status("Package: python3\nVersion: 3\n\nPackage: libc6\nVersion: 2\n\n"))
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	data, err := got[0].ReadAll(maxStatus)
+	want := "Package: libc6\nVersion: 1\n\nPackage: bash\nVersion: 5\n\nPackage: python3\nVersion: 3\n\n"
+	if err != nil || string(data) != want {
+		t.Errorf("records are %q, %v", data, err)
+	}
+	for name, top := range map[string]*tree.Tree{"the same": base, "none": {}} {
+		if got, err := Records(base, top); err != nil || got != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
