@@ -37,7 +37,7 @@ const (
 )
 
 // flattenVersion enters the key of every flattened image.
-const flattenVersion = 2
+const flattenVersion = 3
 
 // Flatten reads an image back: what a container of it would see, with
 // whiteouts applied, and how it runs. Contents go into the cache. Every layer
@@ -72,17 +72,73 @@ func Flatten(ctx context.Context, store *cas.Store, img v1.Image) (*tree.Tree, p
 		return t, c, nil
 	}
 	f := newFlattener(store)
+	weights := make([]weight, len(layers))
 	for i, l := range layers {
 		if err := f.layer(ctx, l); err != nil {
 			return nil, c, unreadable(err, i, digest)
 		}
+		weights[i] = f.weigh()
 	}
 	t, err := f.tree()
 	if err != nil {
 		return nil, c, fmt.Errorf("reading image: %w", err)
 	}
+	if err := store.Record("image-weights", key, weights); err != nil {
+		return nil, c, err
+	}
 	t, err = store.PutTree(ctx, "image", key, t)
 	return t, c, err
+}
+
+// weight is how large a layer is, as in [report.Layer].
+type weight struct {
+	Size  int64 `json:"size"`
+	Files int   `json:"files"`
+}
+
+// weigh sums what the layer that was read last has. Docker counts the same
+// with its overlay2 store.
+func (f *flattener) weigh() weight {
+	var w weight
+	var walk func(n *node)
+	walk = func(n *node) {
+		for _, c := range n.children {
+			walk(c)
+			if c.layer != f.at || c.isDir() {
+				continue
+			}
+			w.Files++
+			switch {
+			case c.entry.IsSymlink():
+				w.Size += int64(len(c.entry.Link))
+			case c.entry.Link == "":
+				w.Size += c.entry.Size
+			}
+		}
+	}
+	walk(f.root)
+	return w
+}
+
+// weigh gives the weights of an image's layers, which it reads where they are
+// not known.
+func weigh(ctx context.Context, store *cas.Store, img v1.Image) ([]weight, error) {
+	digest, err := img.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("reading image: %w", err)
+	}
+	var out []weight
+	key := cas.Key(flattenVersion, digest.String())
+	if store.Lookup("image-weights", key, &out) {
+		return out, nil
+	}
+	if _, _, err := Flatten(ctx, store, img); err != nil {
+		return nil, err
+	}
+	if !store.Lookup("image-weights", key, &out) {
+		return nil, fmt.Errorf("reading image %s: its layers were not weighed", digest)
+	}
+	return out, nil
 }
 
 // unreadable is the error of layer i of an image.

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/json"
@@ -132,9 +133,9 @@ func (s *Store) update(change func([]v1.Descriptor) []v1.Descriptor) error {
 
 // line is what the index says of an image with a name, or of one that this
 // store put.
-func (s *Store) line(d v1.Hash, size int64, ref string) v1.Descriptor {
+func (s *Store) line(d v1.Hash, manifest []byte, ref string) v1.Descriptor {
 	l := v1.Descriptor{
-		MediaType: types.OCIManifestSchema1, Size: size, Digest: d,
+		MediaType: mediaType(manifest), Size: int64(len(manifest)), Digest: d,
 		Annotations: map[string]string{annotationWhen: s.now().UTC().Format(time.RFC3339Nano)},
 	}
 	if ref != "" {
@@ -143,6 +144,15 @@ func (s *Store) line(d v1.Hash, size int64, ref string) v1.Descriptor {
 		l.Annotations[annotationBy] = s.id
 	}
 	return l
+}
+
+// mediaType is what a manifest says it is. OCI's need not say it.
+func mediaType(manifest []byte) types.MediaType {
+	m, err := v1.ParseManifest(bytes.NewReader(manifest))
+	if err != nil || m.MediaType == "" {
+		return types.OCIManifestSchema1
+	}
+	return m.MediaType
 }
 
 func nameless(x v1.Descriptor) bool { return x.Annotations[annotationRef] == "" }
@@ -178,7 +188,7 @@ func (s *Store) Put(img v1.Image) (v1.Image, error) {
 	}
 	err = s.update(func(list []v1.Descriptor) []v1.Descriptor {
 		list = slices.DeleteFunc(list, func(x v1.Descriptor) bool { return s.mine(x, d) })
-		return append(list, s.line(d, int64(len(manifest)), ""))
+		return append(list, s.line(d, manifest, ""))
 	})
 	return back, err
 }
@@ -201,7 +211,7 @@ func (s *Store) Tag(ref, digest string) error {
 	}
 	err = s.update(func(list []v1.Descriptor) []v1.Descriptor {
 		list = slices.DeleteFunc(list, func(x v1.Descriptor) bool { return x.Annotations[annotationRef] == ref || s.mine(x, d) })
-		return append(list, s.line(d, int64(len(manifest)), ref))
+		return append(list, s.line(d, manifest, ref))
 	})
 	if err != nil {
 		return err

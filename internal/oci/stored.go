@@ -23,29 +23,32 @@ import (
 // maxDocument bounds manifests and configs; registries take 4 MiB.
 const maxDocument = 16 << 20
 
-// stored is an image as it lies on the disk. What is read of it is checked
-// against its digests.
-type stored struct {
-	dir            string
-	raw, rawConfig []byte
-	manifest       *v1.Manifest
-	diffIDs        []v1.Hash // one a layer
+// Blobs opens the blob with a digest. What it gives need not be what the digest
+// says; the caller closes.
+type Blobs func(v1.Hash) (io.ReadCloser, error)
+
+// Image reads the image with this digest: manifest and config at once, layers
+// when they are asked for. Manifest and config are bounded and checked against
+// their digests; a layer that is not what its digest says is found when its
+// bytes are read by [Keep], [Flatten] or [Store.Put].
+func (b Blobs) Image(d v1.Hash) (v1.Image, error) {
+	s, err := b.read(d)
+	if err != nil {
+		return nil, err
+	}
+	return partial.CompressedToImage(s)
 }
 
-var _ partial.CompressedImageCore = (*stored)(nil)
-
-// readImage reads the image with this digest from the layout in dir: manifest
-// and config whole, of layers whether they are there, in their size.
-func readImage(dir string, d v1.Hash) (v1.Image, error) {
-	s := &stored{dir: dir}
+func (b Blobs) read(d v1.Hash) (*stored, error) {
+	s := &stored{open: b}
 	var err error
-	if s.raw, err = readDocument(dir, d); err != nil {
+	if s.raw, err = b.Document(d); err != nil {
 		return nil, fmt.Errorf("reading manifest %s: %w", d, err)
 	}
 	if s.manifest, err = v1.ParseManifest(bytes.NewReader(s.raw)); err != nil {
 		return nil, fmt.Errorf("reading manifest %s: %w", d, err)
 	}
-	if s.rawConfig, err = readDocument(dir, s.manifest.Config.Digest); err != nil {
+	if s.rawConfig, err = b.Document(s.manifest.Config.Digest); err != nil {
 		return nil, fmt.Errorf("reading config of %s: %w", d, err)
 	}
 	config, err := v1.ParseConfigFile(bytes.NewReader(s.rawConfig))
@@ -56,6 +59,52 @@ func readImage(dir string, d v1.Hash) (v1.Image, error) {
 		return nil, fmt.Errorf("reading image %s: %d layers in the manifest, %d in the config", d, len(s.manifest.Layers), len(config.RootFS.DiffIDs))
 	}
 	s.diffIDs = config.RootFS.DiffIDs
+	return s, nil
+}
+
+// Document reads a small blob, such as a manifest, and checks it.
+func (b Blobs) Document(d v1.Hash) ([]byte, error) {
+	r, err := b(d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxDocument {
+		return nil, fmt.Errorf("it has more than %d bytes", maxDocument)
+	}
+	if sum := sha256.Sum256(data); d.Algorithm != "sha256" || hex.EncodeToString(sum[:]) != d.Hex {
+		return nil, fmt.Errorf("its bytes have hash %x: %w", sum, cas.ErrCorrupt)
+	}
+	return data, nil
+}
+
+// stored is an image as it lies on the disk. What is read of it is checked
+// against its digests.
+type stored struct {
+	open           Blobs
+	raw, rawConfig []byte
+	manifest       *v1.Manifest
+	diffIDs        []v1.Hash // one a layer
+}
+
+var _ partial.CompressedImageCore = (*stored)(nil)
+
+// blobsIn opens the blobs of the layout in dir.
+func blobsIn(dir string) Blobs {
+	return func(d v1.Hash) (io.ReadCloser, error) { return os.Open(blobPath(dir, d)) }
+}
+
+// readImage reads the image with this digest from the layout in dir: manifest
+// and config whole, of layers whether they are there, in their size.
+func readImage(dir string, d v1.Hash) (v1.Image, error) {
+	s, err := blobsIn(dir).read(d)
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range s.manifest.Layers {
 		fi, err := os.Lstat(blobPath(dir, l.Digest))
 		if err != nil {
@@ -71,22 +120,8 @@ func readImage(dir string, d v1.Hash) (v1.Image, error) {
 // blobPath is where a layout has a blob.
 func blobPath(dir string, d v1.Hash) string { return filepath.Join(dir, "blobs", "sha256", d.Hex) }
 
-// readDocument reads a small blob and checks it.
-func readDocument(dir string, d v1.Hash) ([]byte, error) {
-	f, err := os.Open(blobPath(dir, d))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
-	if err != nil {
-		return nil, err
-	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != d.Hex {
-		return nil, fmt.Errorf("its bytes have hash %x: %w", sum, cas.ErrCorrupt)
-	}
-	return data, nil
-}
+// readDocument reads a small blob of a layout and checks it.
+func readDocument(dir string, d v1.Hash) ([]byte, error) { return blobsIn(dir).Document(d) }
 
 func (s *stored) MediaType() (types.MediaType, error) {
 	return cmp.Or(s.manifest.MediaType, types.OCIManifestSchema1), nil
@@ -98,7 +133,7 @@ func (s *stored) RawConfigFile() ([]byte, error) { return s.rawConfig, nil }
 func (s *stored) LayerByDigest(d v1.Hash) (partial.CompressedLayer, error) {
 	for i, l := range s.manifest.Layers {
 		if l.Digest == d {
-			return storedLayer{s.dir, l, s.diffIDs[i]}, nil
+			return storedLayer{s.open, l, s.diffIDs[i]}, nil
 		}
 	}
 	return nil, fmt.Errorf("the image has no layer %s", d)
@@ -106,7 +141,7 @@ func (s *stored) LayerByDigest(d v1.Hash) (partial.CompressedLayer, error) {
 
 // storedLayer is a layer of a stored image.
 type storedLayer struct {
-	dir    string
+	open   Blobs
 	desc   v1.Descriptor
 	diffID v1.Hash
 }
@@ -127,30 +162,28 @@ func (l storedLayer) Descriptor() (*v1.Descriptor, error) { return l.desc.DeepCo
 // Compressed reads the layer's bytes; where they are not what the digest says,
 // the last Read gives cas.ErrCorrupt in place of io.EOF.
 func (l storedLayer) Compressed() (io.ReadCloser, error) {
-	f, err := os.Open(blobPath(l.dir, l.desc.Digest))
+	r, err := l.open(l.desc.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("layer %s is gone: %w", l.desc.Digest, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &checkedFile{f, sha256.New(), l.desc.Digest.Hex}, nil
+	return &checkedBlob{r, sha256.New(), l.desc.Digest.Hex}, nil
 }
 
-// checkedFile hashes a blob while it is read.
-type checkedFile struct {
-	f   *os.File
+// checkedBlob hashes a blob while it is read.
+type checkedBlob struct {
+	io.ReadCloser
 	h   hash.Hash
 	sum string
 }
 
-func (c *checkedFile) Read(p []byte) (int, error) {
-	n, err := c.f.Read(p)
+func (c *checkedBlob) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
 	c.h.Write(p[:n])
 	if errors.Is(err, io.EOF) && hex.EncodeToString(c.h.Sum(nil)) != c.sum {
 		return n, fmt.Errorf("blob %s: %w", c.sum, cas.ErrCorrupt)
 	}
 	return n, err
 }
-
-func (c *checkedFile) Close() error { return c.f.Close() }
