@@ -183,7 +183,7 @@ func (d *detection) script(ctx context.Context, file string) (*Project, error) {
 // settle merges the settings and checks them.
 func (d *detection) settle(s Settings) error {
 	d.p.Settings = Merge(s, d.o.Overrides)
-	return d.p.Settings.check()
+	return d.p.Settings.Check()
 }
 
 // form finds how the dependencies are stated.

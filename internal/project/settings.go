@@ -104,9 +104,9 @@ var (
 // oneOf reports whether a setting has one of the values, or none.
 func oneOf(s string, values ...string) bool { return s == "" || slices.Contains(values, s) }
 
-// check refuses values that no image can have. From says where they are
+// Check refuses values that no image can have. From says where they are
 // from.
-func (s Settings) check() error {
+func (s Settings) Check() error {
 	bad := func(key, want string, got any) error {
 		return fault.New(fault.Usage, fmt.Sprintf("give %s, in [tool.exuvia] or as --%s", want, key), "the setting %s cannot be %q", key, Clip(fmt.Sprint(got)))
 	}

@@ -69,7 +69,7 @@ func TestInitTextExamplesAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		t.Error(err)
 	}
 	v := reflect.ValueOf(s)
