@@ -166,7 +166,7 @@ func parseMatrix(s string) ([]axis, error) {
 		case s == "":
 		case ok && known:
 			out = append(out, axis{name, []string{value}})
-		case ok && len(out) == 0 || !ok && len(out) == 0:
+		case ok || len(out) == 0:
 			have := strings.Join(slices.Sorted(maps.Keys(options)), ", ")
 			return nil, fault.New(fault.Usage, "the options are: "+have+`; write it as "optimize=0,1,2,upx=no,all"`, "--matrix has no option %q", name)
 		default:

@@ -51,12 +51,15 @@ func (p *Pipeline) newApp(r Request) *app {
 	return &app{Pipeline: p, path: r.Path, settings: r.Settings, platform: r.Platform}
 }
 
-// prepare goes as far as is needed to know whether anything is new.
-func (a *app) prepare(ctx context.Context) error {
-	return a.phases(ctx, &a.timings,
-		phase{"detect", "looking at the project", a.detect},
-		phase{"system", "assembling the system", a.chooseSystem},
-	)
+// look finds out what the project is.
+func (a *app) look(ctx context.Context) error {
+	return a.phases(ctx, &a.timings, phase{"detect", "looking at the project", a.detect})
+}
+
+// settle gives the project its system, which is all that is needed to know
+// whether anything is new.
+func (a *app) settle(ctx context.Context) error {
+	return a.phases(ctx, &a.timings, phase{"system", "assembling the system", a.chooseSystem})
 }
 
 // install puts the project on its system.

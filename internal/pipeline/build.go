@@ -54,16 +54,11 @@ func (p *Pipeline) Build(ctx context.Context, r Request) (*report.Build, error) 
 }
 
 func (p *Pipeline) build(ctx context.Context, r Request) (*report.Build, error) {
-	a := p.newApp(r)
-	err := a.prepare(ctx)
-	b := a.newBuild(r)
+	a, b, err := p.chosen(ctx, r)
 	if err != nil {
 		return b.out, err
 	}
-	if err := b.begin(ctx); err != nil {
-		return b.out, err
-	}
-	if !b.out.Cached {
+	if !b.recognise() {
 		err := a.study(ctx)
 		b.share(a)
 		if err != nil {
@@ -141,17 +136,32 @@ func (a *app) measure(ctx context.Context, subjects []verify.Subject, n int) ([]
 
 // studied prepares a build whose app is installed and analysed.
 func (p *Pipeline) studied(ctx context.Context, r Request) (*build, error) {
-	a := p.newApp(r)
-	if err := a.prepare(ctx); err != nil {
+	a, b, err := p.chosen(ctx, r)
+	if err != nil {
 		return nil, err
 	}
-	b := a.newBuild(r)
-	if err := b.phases(ctx, &b.out.Timings, phase{"base", "assembling the base", b.choose}); err != nil {
-		return nil, err
-	}
-	err := a.study(ctx)
+	err = a.study(ctx)
 	b.share(a)
 	return b, err
+}
+
+// chosen goes as far as knowing what is to be built, on what. The build is
+// given also with an error.
+func (p *Pipeline) chosen(ctx context.Context, r Request) (*app, *build, error) {
+	a := p.newApp(r)
+	err := a.look(ctx)
+	b := a.newBuild(r)
+	if err == nil {
+		err = b.choose() // before anything is downloaded
+	}
+	if err == nil {
+		err = a.settle(ctx)
+		b.share(a)
+	}
+	if err == nil {
+		err = b.phases(ctx, &b.out.Timings, phase{"base", "assembling the base", b.findBase})
+	}
+	return a, b, err
 }
 
 // newBuild begins an image of an app that is prepared.
@@ -200,15 +210,13 @@ func (p *Pipeline) phases(ctx context.Context, timings *[]report.Timing, list ..
 	return nil
 }
 
-// begin finds out what is to be built, and whether it was before.
-func (b *build) begin(ctx context.Context) error {
-	if err := b.phases(ctx, &b.out.Timings, phase{"base", "assembling the base", b.choose}); err != nil {
-		return err
-	}
-	if known, ok := b.known(); ok {
+// recognise takes over what an earlier build of the very same gave.
+func (b *build) recognise() bool {
+	known, ok := b.known()
+	if ok {
 		b.out = known
 	}
-	return nil
+	return ok
 }
 
 // make goes from the analysis to an image in the store.
@@ -248,9 +256,9 @@ func (b *build) known() (*report.Build, bool) {
 	return &out, true
 }
 
-// choose settles the variant, the base and the name, and looks whether they go
-// together.
-func (b *build) choose(ctx context.Context) error {
+// choose settles the variant and the name, and looks whether the settings go
+// with them.
+func (b *build) choose() error {
 	s := b.project.Settings
 	for _, name := range slices.Concat(s.Passes, s.Disable) {
 		if _, err := reduce.Named(name); err != nil {
@@ -265,16 +273,20 @@ func (b *build) choose(ctx context.Context) error {
 		return err
 	}
 	b.out.Variant = b.variant.Name
-	if b.out.Reference, err = oci.Normalise(b.reference()); err != nil {
-		return err
-	}
-	onto := s.Base
+	b.out.Reference, err = oci.Normalise(b.reference())
+	return err
+}
+
+// findBase gets what the image sits on.
+func (b *build) findBase(ctx context.Context) error {
+	onto := b.project.Settings.Base
 	if onto == "" {
 		onto = b.variant.Base
 		if flavour, ok := variant.Flavour(onto); ok {
 			onto = b.Bases.Flavour(b.system, flavour)
 		}
 	}
+	var err error
 	if b.base, err = b.Bases.Base(ctx, onto, b.platform); err != nil {
 		return err
 	}
@@ -302,7 +314,7 @@ func (b *build) buildKey() string {
 	p := *b.project
 	p.Dir, p.Files, p.Sources = "", nil, nil // where it is does not matter, and trees have digests
 	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
-		b.base.Tree.Digest(), b.variant.Name, b.Epoch.Unix(), b.platform.String())
+		b.base.Tree.Digest(), b.base.Inputs, b.variant.Name, b.Epoch.Unix(), b.platform.String())
 }
 
 // recall takes the entry points of an image of the store from the plan that it

@@ -113,7 +113,10 @@ func (p *Pipeline) studyAll(ctx context.Context, r CompareRequest, list []*candi
 			own := r.Request
 			own.Settings = project.Merge(own.Settings, project.Settings{System: s.System, Base: s.Base, Python: s.Python, Platform: s.Platform})
 			a := p.newApp(own)
-			err := a.prepare(ctx)
+			err := a.look(ctx)
+			if err == nil {
+				err = a.settle(ctx)
+			}
 			if err == nil {
 				err = a.study(ctx)
 			}
@@ -153,10 +156,13 @@ func (c *candidate) make(ctx context.Context, r CompareRequest) error {
 	request.Reference = cmp.Or(p.Settings.Name, p.Name) + ":" + c.tag()
 	c.build = a.newBuild(request)
 	b := c.build
-	if err := b.begin(ctx); err != nil {
+	if err := b.choose(); err != nil {
 		return err
 	}
-	cached := b.out.Cached
+	if err := b.phases(ctx, &b.out.Timings, phase{"base", "assembling the base", b.findBase}); err != nil {
+		return err
+	}
+	cached := b.recognise()
 	if cached {
 		err = b.decide(ctx)
 		b.recall(b.out.Digest)

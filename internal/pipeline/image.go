@@ -117,11 +117,11 @@ func (b *build) layerOf(e tree.Entry) string {
 // it back.
 func (b *build) assemble(ctx context.Context) error {
 	parts := oci.Split(b.lean, b.layerOf, layerSystem, layerDependencies, layerApp)
-	if b.base.Tree.Len() > 0 {
+	if b.base.Image == nil && b.base.Tree.Len() > 0 {
 		parts = append([]oci.LayerSpec{{Name: layerBase, Tree: b.base.Tree}}, parts...)
 	}
 	img, layers, err := oci.Assemble(ctx, b.Cache, parts, b.plan.Config, oci.Meta{
-		Platform: b.Platform, Epoch: b.Epoch, Base: b.base.Ref, Name: b.project.Name, Version: b.project.Version,
+		Platform: b.Platform, Epoch: b.Epoch, Base: b.base.Ref, Name: b.project.Name, Version: b.project.Version, On: b.base.Image,
 	})
 	if err != nil {
 		return fmt.Errorf("assembling image: %w", err)
