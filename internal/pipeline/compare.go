@@ -37,11 +37,11 @@ type Choice struct {
 
 // Name is what a choice is called: its variant and its options.
 func (c Choice) Name() string {
-	name := c.Settings.Variant
+	words := []string{c.Settings.Variant}
 	for _, k := range slices.Sorted(maps.Keys(c.Options)) {
-		name += " " + k + "=" + c.Options[k]
+		words = append(words, k+"="+c.Options[k])
 	}
-	return name
+	return strings.Join(words, " ")
 }
 
 // tag is the name as an image's tag may be written.
