@@ -189,7 +189,7 @@ func (c *candidate) make(ctx context.Context, r CompareRequest) error {
 // settle writes the row of an image that is done, and of one that failed.
 func (c *candidate) settle(err error) {
 	row := &c.row
-	row.Variant, row.Options = c.Settings.Variant, c.Options
+	row.Variant, row.Options, row.Base = c.Settings.Variant, c.Options, c.Settings.Base
 	if row.Options == nil {
 		row.Options = map[string]string{}
 	}
@@ -224,7 +224,8 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // describe fills in what is known of a build.
 func (c *candidate) describe(row *report.Row, out *report.Build) {
-	row.Base, row.Reference, row.Digest, row.Cached = out.Base, out.Reference, out.Digest, out.Cached
+	row.Base = cmp.Or(out.Base, row.Base)
+	row.Reference, row.Digest, row.Cached = out.Reference, out.Digest, out.Cached
 	row.Size, row.Download, row.Files, row.Layers = out.Size, out.Download, out.Files, len(out.Layers)
 	row.Checks, row.Notes, row.Parts, row.BuildS = len(out.Checks), out.Notes, out.Parts, out.BuildSeconds
 }
