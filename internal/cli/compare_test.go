@@ -3,11 +3,13 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"exuvia/internal/fault"
 	"exuvia/internal/pipeline"
+	"exuvia/internal/variant"
 )
 
 func names(list []pipeline.Choice) string {
@@ -34,10 +36,15 @@ func TestChoicesAreVariantsByOptions(t *testing.T) {
 			t.Errorf("%+v: %q, %v, want %q", c.flags, names(got), err, c.want)
 		}
 	}
-	slow, err := compareFlags{}.choices()
+	quick, err := compareFlags{}.choices()
 	all, allErr := compareFlags{all: true}.choices()
-	if err != nil || allErr != nil || len(slow) == 0 || len(all) <= len(slow) {
-		t.Errorf("by default %q, %v, with --all %q, %v", names(slow), err, names(all), allErr)
+	if err != nil || allErr != nil || len(all) != len(variant.All()) {
+		t.Errorf("by default %q, %v, with --all %q, %v", names(quick), err, names(all), allErr)
+	}
+	for _, v := range variant.All() {
+		if slices.Contains(strings.Split(names(quick), "; "), v.Name) == v.Slow {
+			t.Errorf("%s is slow: %v, and by default there are %q", v.Name, v.Slow, names(quick))
+		}
 	}
 }
 
