@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -69,6 +70,7 @@ type File struct {
 	Symbols  bool        `json:"symbols"`            // has symbols or debug information that strip would drop
 	Dynamic  bool        `json:"dynamic"`            // is loaded by a dynamic loader
 	Trailing int64       `json:"trailing"`           // bytes after all that headers speak of: a payload
+	Payload  bool        `json:"payload"`            // has a section that nothing maps and no compiler or linker makes
 
 	r        io.ReaderAt
 	size     uint64
@@ -259,10 +261,29 @@ func (f *File) readSections(h elf.Header64) error {
 		}
 		f.Symbols = f.Symbols || elf.SectionType(s.Type) == elf.SHT_SYMTAB ||
 			strings.HasPrefix(s.name, ".debug_") || strings.HasPrefix(s.name, ".zdebug_") || s.name == ".gnu_debugdata"
+		f.Payload = f.Payload || s.payload()
 	}
 	f.Trailing = int64(f.size - min(end, f.size)) //nolint:gosec // at most the size
 	return nil
 }
+
+// toolchain are the beginnings of names of sections that compilers, linkers
+// and debuggers make and nothing maps.
+var toolchain = []string{
+	".ARM", ".SUNW", ".annobin", ".comment", ".ctf", ".debug", ".gdb", ".gnu", ".go", ".ident", ".line", ".llvm", ".note", ".rela.", ".riscv",
+	".rustc", ".shstrtab", ".stab", ".strtab", ".symtab", ".zdebug",
+}
+
+// payload reports whether s is what a program brings along to read it from its
+// own file, as PyInstaller's pydata.
+func (s section) payload() bool {
+	return elf.SectionType(s.Type) == elf.SHT_PROGBITS && elf.SectionFlag(s.Flags)&elf.SHF_ALLOC == 0 && s.Size > 0 &&
+		!slices.ContainsFunc(toolchain, func(name string) bool { return strings.HasPrefix(s.name, name) })
+}
+
+// CarriesData reports whether the file is also an archive: whoever rewrites it
+// would lose or move what it looks for in itself.
+func (f *File) CarriesData() bool { return f.Trailing > 0 || f.Payload }
 
 func (f *File) nameSections(table []elf.Section64, names uint64) error {
 	var text []byte

@@ -47,6 +47,28 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A program that finds an archive in its own file is not one to rewrite.
+func TestCarriesData(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		lib  elfgen.Library
+		want bool
+	}{
+		{"nothing", elfgen.Library{Symbols: true, BuildID: []byte{1, 2}}, false},
+		{"behind its end", elfgen.Library{Trailing: []byte("PK")}, true},
+		{"in a section", elfgen.Library{Payload: []byte("MEI")}, true},
+		{"empty section", elfgen.Library{Payload: []byte{}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			data := test.lib.Bytes()
+			f, err := Read(bytes.NewReader(data), int64(len(data)))
+			if err != nil || f.CarriesData() != test.want {
+				t.Errorf("CarriesData() = %t, %v, want %t", f.CarriesData(), err, test.want)
+			}
+		})
+	}
+}
+
 func TestNoELF(t *testing.T) {
 	for name, data := range map[string]string{"empty": "", "script": "#!/bin/sh\n" + string(make([]byte, 100)), "short": elf.ELFMAG} {
 		if _, err := Read(bytes.NewReader([]byte(data)), int64(len(data))); !errors.Is(err, ErrNotELF) {

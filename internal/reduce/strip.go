@@ -22,7 +22,7 @@ report says so.`,
 func runStrip(ctx context.Context, in Input) (Output, error) {
 	var files []rewriting
 	notes, err := objects(in, "strip", func(e tree.Entry, f *elffile.File) {
-		if !f.Symbols || f.Trailing > 0 { // a program with data behind its end would lose them
+		if !f.Symbols || f.CarriesData() { // a program with an archive in it would lose it
 			return
 		}
 		how := "--strip-unneeded"

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"exuvia/internal/tree"
 )
@@ -27,7 +28,7 @@ func NeedCache(t, full *tree.Tree) ([]Cached, error) {
 	if err != nil {
 		return nil, err
 	}
-	with, without := search{t, extra}, search{t: t}
+	with, without := search{t: t, extra: extra}, search{t: t}
 	var out []Cached
 	for _, p := range slices.Sorted(maps.Keys(all)) {
 		o := all[p]
@@ -45,4 +46,45 @@ func NeedCache(t, full *tree.Tree) ([]Cached, error) {
 		}
 	}
 	return out, nil
+}
+
+// libraryPath is the variable of ld.so(8) that names directories of libraries.
+const libraryPath = "LD_LIBRARY_PATH"
+
+// CacheEnv is a setting of LD_LIBRARY_PATH, "KEY=value", with which files find
+// in t, an image without a loader's cache, what etc/ld.so.conf of the system
+// full leads them to, in its order. It is "" where nothing needs one.
+func CacheEnv(t, full *tree.Tree) (string, error) {
+	cached, err := NeedCache(t, full)
+	if err != nil || len(cached) == 0 {
+		return "", err
+	}
+	var dirs []string
+	for _, d := range configured(full) {
+		needed := func(c Cached) bool { return slices.Contains(c.Dirs, d) }
+		if slices.ContainsFunc(cached, needed) && !slices.Contains(dirs, "/"+d) {
+			dirs = append(dirs, "/"+d)
+		}
+	}
+	return libraryPath + "=" + strings.Join(dirs, ":"), nil
+}
+
+// EnvPath lists the directories of LD_LIBRARY_PATH in an environment, of lines
+// "KEY=value", as paths of a tree. The last setting counts. What is relative
+// depends on where a process is, so it is left out.
+func EnvPath(env []string) []string {
+	var dirs []string
+	for _, line := range env {
+		value, ok := strings.CutPrefix(line, libraryPath+"=")
+		if !ok {
+			continue
+		}
+		dirs = nil
+		for _, d := range strings.FieldsFunc(value, func(r rune) bool { return r == ':' || r == ';' }) {
+			if path.IsAbs(d) {
+				dirs = append(dirs, strings.TrimPrefix(path.Clean(d), "/"))
+			}
+		}
+	}
+	return dirs
 }

@@ -1,6 +1,8 @@
 package sharedlib
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,5 +52,57 @@ func TestNeedCache(t *testing.T) {
 	}
 	if got, err := NeedCache(lean, lean); err != nil || len(got) > 0 {
 		t.Errorf("without a configuration: %v, %v", got, err)
+	}
+	env, err := CacheEnv(lean, full)
+	if err != nil || env != "LD_LIBRARY_PATH=/usr/local/lib:/opt/lib" {
+		t.Errorf("as an environment: %q, %v", env, err)
+	}
+	if missing, err := Missing(lean, EnvPath([]string{env})...); err != nil || slices.ContainsFunc(missing, func(m string) bool { return strings.Contains(m, "libopt") }) {
+		t.Errorf("with that environment: %q, %v", missing, err)
+	}
+	if env, err := CacheEnv(lean, lean); err != nil || env != "" {
+		t.Errorf("as an environment where none is needed: %q, %v", env, err)
+	}
+}
+
+// LD_LIBRARY_PATH comes behind a DT_RPATH and before a DT_RUNPATH.
+func TestLibraryPathInOrder(t *testing.T) {
+	from := tree.Origin{Kind: tree.BaseFile, Name: "x"}
+	lib := func(p string, l elfgen.Library) tree.Entry { return tree.File(p, 0o755, l.Bytes(), from) }
+	tr, err := tree.New(
+		lib("own/libx.so", elfgen.Library{Soname: "libx.so"}), lib("env/libx.so", elfgen.Library{Soname: "libx.so"}),
+		lib("old", elfgen.Library{Needed: []string{"libx.so"}, RPath: "/own"}), lib("new", elfgen.Library{Needed: []string{"libx.so"}, RunPath: "/own"}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"old": "own/libx.so", "new": "env/libx.so"} {
+		e, _ := tr.Lookup(file)
+		o, err := open(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, at, _ := (search{t: tr, env: []string{"env"}}).find(o, "libx.so"); at != want {
+			t.Errorf("%s loads %s, want %s", file, at, want)
+		}
+	}
+}
+
+func TestEnvPath(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		env  []string
+		want []string
+	}{
+		{"none", []string{"PATH=/bin", "LD_LIBRARY_PATHS=/x"}, nil},
+		{"empty", []string{"LD_LIBRARY_PATH="}, nil},
+		{"several", []string{"LD_LIBRARY_PATH=/a/:/b/../c;/d::rel:./x"}, []string{"a", "c", "d"}},
+		{"last", []string{"LD_LIBRARY_PATH=/a", "LD_LIBRARY_PATH=/b"}, []string{"b"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, EnvPath(test.env)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -17,9 +17,10 @@ import (
 // Missing says which libraries and symbol versions the loader would not find
 // in t, a finished image without a loader's cache: a line for people each. A
 // library that another file of the same source brings along counts as found:
-// it may be loaded before.
-func Missing(t *tree.Tree) ([]string, error) {
-	s := search{t: t}
+// it may be loaded before. Dirs are those of LD_LIBRARY_PATH, where
+// the image sets it, as paths of t: see [EnvPath].
+func Missing(t *tree.Tree, dirs ...string) ([]string, error) {
+	s := search{t: t, env: dirs}
 	objects, err := objects(t)
 	if err != nil {
 		return nil, err
@@ -86,6 +87,9 @@ func lacking(lib, o *object, name string) []string {
 // glibc are the libraries of one build of the C library. They share what no
 // symbol version tells, so they come from one side, all of them.
 var glibc = regexp.MustCompile(`^(ld-linux[\w.-]*|lib(c|m|mvec|dl|rt|pthread|util|resolv|anl|BrokenLocale|thread_db|nss_\w+|nsl))\.so\.\d+$`)
+
+// OfLibc reports whether a library of this soname is a part of the C library.
+func OfLibc(soname string) bool { return glibc.MatchString(soname) }
 
 // Subtract drops from t the libraries that the base has: the loader would
 // find one with the same soname there, and it defines all symbol versions

@@ -144,6 +144,7 @@ func builtin(m elf.Machine) []string {
 type search struct {
 	t     *tree.Tree
 	extra []string // directories of ld.so.conf, where the tree has a cache of them
+	env   []string // directories of LD_LIBRARY_PATH
 }
 
 // find gives the entry that the loader takes for name, needed by from, with
@@ -164,9 +165,13 @@ func (s search) find(from *object, name string) (e tree.Entry, at string, ok boo
 }
 
 // dirs lists where the loader looks for what from needs, in its order.
-// LD_LIBRARY_PATH is not set in any image of ours.
+// LD_LIBRARY_PATH comes before a DT_RUNPATH and after a DT_RPATH.
 func (s search) dirs(from *object) []string {
-	return slices.Concat(from.own(), s.extra, builtin(from.Machine))
+	first, second := from.own(), s.env
+	if len(from.RunPath) > 0 {
+		first, second = second, first
+	}
+	return slices.Concat(first, second, s.extra, builtin(from.Machine))
 }
 
 // own are the directories that from itself names, and those whose DT_RPATH it

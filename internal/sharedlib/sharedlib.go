@@ -38,7 +38,7 @@ type Finder struct {
 // New makes a finder for t, the unreduced system with the app on it.
 func New(t *tree.Tree) *Finder {
 	f := &Finder{
-		search: search{t, configured(t)}, byName: make(map[string][]string),
+		search: search{t: t, extra: configured(t)}, byName: make(map[string][]string),
 		inherited: make(map[string][]string), known: make(map[string]*object),
 	}
 	for e := range t.All() {

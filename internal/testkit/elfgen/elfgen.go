@@ -35,6 +35,7 @@ type Library struct {
 	NoTable  bool        // has no section headers
 	GNUHash  bool        // symbols are counted by DT_GNU_HASH in place of DT_HASH
 	Trailing []byte      // after all that the headers speak of
+	Payload  []byte      // in a section "pydata" that nothing maps
 	Machine  elf.Machine // 0 is amd64
 }
 
@@ -248,6 +249,9 @@ func (w *writer) finish(s Library) elf.Header64 {
 	if s.Symbols {
 		at := w.add(make([]byte, 24))
 		w.section(".symtab", elf.Section64{Type: uint32(elf.SHT_SYMTAB), Off: at, Size: 24, Entsize: 24})
+	}
+	if s.Payload != nil {
+		w.section("pydata", elf.Section64{Type: uint32(elf.SHT_PROGBITS), Off: w.add(s.Payload), Size: uint64(len(s.Payload))})
 	}
 	h := elf.Header64{
 		Ident: [16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, Type: uint16(elf.ET_DYN), Machine: uint16(cmp.Or(s.Machine, elf.EM_X86_64)),
