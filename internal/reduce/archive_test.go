@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -200,6 +201,36 @@ func TestBytecode(t *testing.T) {
 	}
 }
 
+// With its sources an image has bytecode under the name of its level, where an
+// interpreter of that level looks, and it must hold whatever times files have.
+func TestBytecodeInPycache(t *testing.T) {
+	for _, tt := range []struct{ optimize, suffix string }{{"0", ""}, {"1", ".opt-1"}, {"2", ".opt-2"}} {
+		t.Run(tt.optimize, func(t *testing.T) {
+			in := sourceTree(t)
+			in.Options["mode"], in.Options["optimize"] = "pycache", tt.optimize
+			out, err := Bytecode.Run(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := files(t, in.Tree)
+			delete(want, stdlibDir+"/__pycache__/os.cpython-311.pyc") // made anew
+			for p, text := range files(t, in.Tree) {
+				if importable(p, roots(in)) && text != "syntax error" {
+					dir, base := path.Split(p)
+					want[dir+"__pycache__/"+strings.TrimSuffix(base, ".py")+".cpython-311"+tt.suffix+".pyc"] = "3:/" + p + "|O" + tt.optimize + "|hook0|" + text
+				}
+			}
+			want[stdlibDir+"/__pycache__/sitecustomize.cpython-311"+tt.suffix+".pyc"] = "3:/" + stdlibDir + "/sitecustomize.py|O" + tt.optimize + "|hook0|customize"
+			if diff := cmp.Diff(want, files(t, out.Tree)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if len(out.Notes) != 1 || !strings.Contains(out.Notes[0].Text, "does not compile") {
+				t.Errorf("notes %v", out.Notes)
+			}
+		})
+	}
+}
+
 func TestBytecodeKeepsSources(t *testing.T) {
 	for _, tt := range []struct{ option, path string }{
 		{"pydantic-core", siteDir + "/pydantic_core/__init__.py"},
@@ -304,6 +335,12 @@ func TestBytecodeRefuses(t *testing.T) {
 	_, err := Bytecode.Run(t.Context(), in)
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Usage {
 		t.Errorf("got %v, want a usage fault", err)
+	}
+	in = sourceTree(t)
+	in.Options["mode"] = "none"
+	_, err = Bytecode.Run(t.Context(), in)
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Usage {
+		t.Errorf("got %v for a mode that there is not, want a usage fault", err)
 	}
 	in = sourceTree(t)
 	in.Engine = broken{}

@@ -26,9 +26,15 @@ files: programs of the project with "#!", files that the project's own files
 name, all of the project's where one of them reads sources (with inspect, for
 instance), migrations of alembic, and what the option keep-source lists (paths
 and distributions, by commas). What does not compile stays as it is. The option
-optimize is 0, 1 or 2, as python, python -O and python -OO; project names the
-distribution that is the app, where it is installed as one.`,
-	Options: []string{"optimize", "keep-source", "project"},
+mode says so: legacy, which is the default. With mode=pycache all sources stay
+and bytecode is in __pycache__, where Python itself puts it. It holds by the
+hash of its source, since files of an image have no times of their own; so what
+is mounted over a source is compiled anew, which costs no start that was
+measured anything. The option optimize is 0, 1 or 2, as python, python -O and
+python -OO; from __pycache__ an interpreter takes bytecode of its own level
+only. Project names the distribution that is the app, where it is installed as
+one.`,
+	Options: []string{"mode", "optimize", "keep-source", "project"},
 	Run:     runBytecode,
 }
 
@@ -36,18 +42,15 @@ distribution that is the app, where it is installed as one.`,
 const maxSource = 16 << 20
 
 func runBytecode(ctx context.Context, in Input) (Output, error) {
-	optimize := 0
-	if o := in.Options["optimize"]; o != "" {
-		n, err := strconv.Atoi(o)
-		if err != nil || n < 0 || n > 2 {
-			return Output{}, fault.New(fault.Usage, "use 0, 1 or 2", "bytecode cannot be optimized to level %q", o)
-		}
-		optimize = n
+	optimize, pycache, err := bytecodeOptions(in.Options)
+	if err != nil {
+		return Output{}, err
 	}
 	k, err := newKeeper(in)
 	if err != nil {
 		return Output{}, err
 	}
+	k.all = pycache
 	var out Output
 	var sources []source
 	var origins []tree.Entry // the entry that a source is for; a link, where Entry is what it leads to
@@ -78,7 +81,11 @@ func runBytecode(ctx context.Context, in Input) (Output, error) {
 		}
 		name := strings.TrimSuffix(e.Path, ".py") + ".pyc"
 		if s.Flags == checkedHash {
-			name = path.Join(path.Dir(e.Path), "__pycache__", strings.TrimSuffix(path.Base(e.Path), ".py")+"."+in.Python.CacheTag+".pyc")
+			level := 0 // in place of sources bytecode is of one level, and taken by interpreters that have another
+			if pycache {
+				level = optimize
+			}
+			name = cachedName(e.Path, in.Python.CacheTag, level)
 		} else {
 			gone[e.Path] = true
 			out.Moves = append(out.Moves, Move{From: e.Path, To: name})
@@ -97,6 +104,33 @@ func runBytecode(ctx context.Context, in Input) (Output, error) {
 		return !gone[e.Path]
 	}).With(made...)
 	return out, err
+}
+
+// bytecodeOptions reads the options that have few values.
+func bytecodeOptions(options map[string]string) (optimize int, pycache bool, err error) {
+	if o := options["optimize"]; o != "" {
+		if optimize, err = strconv.Atoi(o); err != nil || optimize < 0 || optimize > 2 {
+			return 0, false, fault.New(fault.Usage, "use 0, 1 or 2", "bytecode cannot be optimized to level %q", o)
+		}
+	}
+	switch mode := options["mode"]; mode {
+	case "", "legacy":
+		return optimize, false, nil
+	case "pycache":
+		return optimize, true, nil
+	default:
+		return 0, false, fault.New(fault.Usage, "use legacy or pycache", "bytecode has no mode %q", mode)
+	}
+}
+
+// cachedName is where an interpreter that runs at an optimization level looks
+// for the bytecode of a source: PEP 3147 and 488.
+func cachedName(source, tag string, optimize int) string {
+	if optimize > 0 {
+		tag += ".opt-" + strconv.Itoa(optimize)
+	}
+	dir, base := path.Split(source)
+	return path.Join(dir, "__pycache__", strings.TrimSuffix(base, ".py")+"."+tag+".pyc")
 }
 
 func note(e tree.Entry, text string) report.Note {
@@ -159,6 +193,7 @@ type keeper struct {
 	alters []string        // directories of alembic
 	own    string          // the distribution that is the project
 	reads  string          // source of the project that reads sources; "" for none
+	all    bool            // every source stays, and nothing is to be said of it
 }
 
 var (
@@ -223,6 +258,9 @@ func (k *keeper) source(e tree.Entry, out *Output) (*source, error) {
 	if file.Size > maxSource {
 		out.Notes = append(out.Notes, note(e, "is too large to be compiled and stays as it is"))
 		return nil, nil
+	}
+	if k.all {
+		return &source{Entry: file, Filename: "/" + e.Path, Flags: checkedHash}, nil
 	}
 	text, err := file.ReadAll(maxSource)
 	if err != nil {

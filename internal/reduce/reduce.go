@@ -35,6 +35,7 @@ type Input struct {
 type Systems struct {
 	Python *tree.Tree // the unreduced system with the app: what helper scripts run in
 	Tools  *tree.Tree // binutils and patchelf
+	UPX    *tree.Tree // upx 4.2 or newer and a shell; nil unless the plan has the pass upx
 }
 
 // Output is what a pass made.
@@ -42,6 +43,13 @@ type Output struct {
 	Tree  *tree.Tree
 	Moves []Move
 	Notes []report.Note
+	// Env is what the image's environment must have beside what the plan says,
+	// "KEY=value" each.
+	Env []string
+	// Symbols are the symbols and debug information that were dropped, where
+	// debuggers look for them: usr/lib/debug/.build-id/xx/yyyy.debug. They are
+	// no part of the image. Nil is none.
+	Symbols *tree.Tree
 }
 
 // Move says that what was From is now To, or is gone.

@@ -17,6 +17,7 @@ import (
 	"exuvia/internal/cas"
 	"exuvia/internal/elffile"
 	"exuvia/internal/engine"
+	"exuvia/internal/fault"
 	"exuvia/internal/plan"
 	"exuvia/internal/python"
 	"exuvia/internal/report"
@@ -285,6 +286,7 @@ func TestRPath(t *testing.T) {
 		lib("usr/lib/old.so", elfgen.Library{Needed: []string{"libx.so"}, RPath: "/opt"}),
 		lib("usr/lib/new.so", elfgen.Library{Needed: []string{"libx.so"}, RunPath: "/opt"}),
 		lib("usr/lib/bad.so", elfgen.Library{Soname: "bad.so", Needed: []string{"libx.so"}}),
+		lib("opt/app/onefile", elfgen.Library{Interp: "/lib64/ld.so", Needed: []string{"libx.so"}, Trailing: []byte("archive")}),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -323,12 +325,26 @@ func TestRPath(t *testing.T) {
 	if diff := cmp.Diff([]string{"usr/lib/new.so", "usr/lib/old.so", "usr/local/bin/prog"}, changed); diff != "" {
 		t.Errorf("changed (-want +got):\n%s", diff)
 	}
-	want := []report.Note{{Where: "rpath", Path: "usr/lib/bad.so", Text: "left as it was: after setting search paths it has no other search path"}}
+	want := []report.Note{
+		{Where: "rpath", Path: "opt/app/onefile", Text: "left as it was: it carries an archive, which it would not find any more"},
+		{Where: "rpath", Path: "usr/lib/bad.so", Text: "left as it was: after setting search paths it has no other search path"},
+	}
 	if diff := cmp.Diff(want, out.Notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
 	}
 	if slices.Contains(b.steps, "stripping") || len(b.steps) != 2 {
 		t.Errorf("steps %q", b.steps)
+	}
+	b.steps = nil
+	in.Options = map[string]string{"mode": "ld-library-path"}
+	out, err = RPath.Run(t.Context(), in)
+	if diff := cmp.Diff([]string{"LD_LIBRARY_PATH=/usr/local/lib"}, out.Env); err != nil || diff != "" || len(b.steps) > 0 || out.Tree.Digest() != tr.Digest() {
+		t.Errorf("by the environment: %v, steps %q (-want +got)\n%s", err, b.steps, diff)
+	}
+	in.Options["mode"] = "none"
+	_, err = RPath.Run(t.Context(), in)
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Usage {
+		t.Errorf("an unknown mode: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"exuvia/internal/elffile"
+	"exuvia/internal/fault"
 	"exuvia/internal/report"
 	"exuvia/internal/sharedlib"
 )
@@ -19,11 +20,30 @@ var RPath = Pass{
 	Doc: `The image has no cache of the dynamic loader. A file whose libraries lie where
 only /etc/ld.so.conf says gets a search path of its own, relative to itself;
 no other file is touched. It must load as before; else it stays as it was, and
-the report says so.`,
-	Run: runRPath,
+the report says so. A program that carries an archive in its own file stays too.
+With the option mode=ld-library-path no file changes: the image's environment
+has LD_LIBRARY_PATH with these directories, which every process inherits.`,
+	Options: []string{"mode"},
+	Run:     runRPath,
 }
 
 func runRPath(ctx context.Context, in Input) (Output, error) {
+	switch mode := in.Options["mode"]; mode {
+	case "":
+		return setRPaths(ctx, in)
+	case "ld-library-path":
+		env, err := sharedlib.CacheEnv(in.Tree, in.Systems.Python)
+		out := Output{Tree: in.Tree}
+		if env != "" {
+			out.Env = []string{env}
+		}
+		return out, err
+	default:
+		return Output{}, fault.New(fault.Usage, "leave it out, or use ld-library-path", "rpath has no mode %q", mode)
+	}
+}
+
+func setRPaths(ctx context.Context, in Input) (Output, error) {
 	cached, err := sharedlib.NeedCache(in.Tree, in.Systems.Python)
 	if err != nil {
 		return Output{}, fmt.Errorf("looking for libraries: %w", err)
@@ -37,6 +57,10 @@ func runRPath(ctx context.Context, in Input) (Output, error) {
 		}
 		if f == nil {
 			notes = append(notes, report.Note{Where: "rpath", Path: c.File.Path, Text: "left as it was: it is too large"})
+			continue
+		}
+		if program(f) && f.CarriesData() {
+			notes = append(notes, report.Note{Where: "rpath", Path: c.File.Path, Text: "left as it was: it carries an archive, which it would not find any more"})
 			continue
 		}
 		dirs, force := searchPath(c, f)

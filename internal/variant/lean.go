@@ -28,10 +28,7 @@ the project was tested with.`,
 	Plan:     planLean,
 }
 
-// leanPasses are in the order in which they run: files go first, so that
-// nothing is worked on that is then dropped; strip before rpath, since
-// stripping a file that patchelf has rewritten can damage it; the archive
-// takes bytecode; duplicates are sought among the final files.
+// leanPasses are all but upx: see [passOrder].
 var leanPasses = []string{"docs", "dpkg", "bytecode", "strip", "rpath", "archive", "dedupe"}
 
 // leanFinders are all there are: nothing else looks for what lean needs.
@@ -49,16 +46,24 @@ func planLean(_ context.Context, in Input) (*plan.Plan, error) {
 	}, nil
 }
 
-// passes applies the settings to a variant's list.
+// passOrder is the order in which passes make sense: files go first, so that
+// nothing is worked on that is then dropped; strip before rpath, since
+// stripping a file that patchelf has rewritten can damage it; upx after both,
+// for neither can read what it made; the archive takes bytecode; duplicates are
+// sought among the final files.
+var passOrder = []string{"docs", "dpkg", "bytecode", "strip", "rpath", "upx", "archive", "dedupe"}
+
+// passes applies the settings to a variant's own list, or to the user's in its
+// place. What a switch adds comes where [passOrder] has it. A variant whose
+// default of a switch is another than lean's hands over a project with that
+// setting, and gives it to [Config] too.
 func passes(names []string, p *project.Project) []plan.Pass {
 	s := p.Settings
 	if len(s.Passes) > 0 {
 		names = s.Passes
 	}
-	options := map[string]map[string]string{
-		"bytecode": {"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ","), "project": p.Name},
-		"archive":  {"project": p.Name}, // whose modules go with the app, not with the dependencies
-	}
+	names = switched(names, s)
+	options := passOptions(p)
 	var out []plan.Pass
 	for _, n := range names {
 		if !slices.Contains(s.Disable, n) {
@@ -66,6 +71,71 @@ func passes(names []string, p *project.Project) []plan.Pass {
 		}
 	}
 	return out
+}
+
+// switched adds and drops what the settings switch on and off.
+func switched(names []string, s project.Settings) []string {
+	switch s.Bytecode {
+	case "none":
+		names = without(names, "bytecode", "archive")
+	case "pycache": // the archive takes bytecode in place of sources, and there is none
+		names = without(with(names, "bytecode"), "archive")
+	case "legacy":
+		names = with(names, "bytecode")
+	}
+	switch {
+	case s.Strip != nil && *s.Strip:
+		names = with(names, "strip")
+	case s.Strip != nil:
+		names = without(names, "strip")
+	}
+	if s.UPX == "executables" || s.UPX == "all" {
+		names = with(names, "upx")
+	} else if s.UPX == "no" {
+		names = without(names, "upx")
+	}
+	if s.RPath != nil {
+		names = with(names, "rpath")
+	}
+	return names
+}
+
+// without is names less some.
+func without(names []string, some ...string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(some, n) })
+}
+
+// with is names and one more, before the first that comes after it in
+// passOrder.
+func with(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	later := passOrder[slices.Index(passOrder, name)+1:]
+	at := slices.IndexFunc(names, func(n string) bool { return slices.Contains(later, n) })
+	if at < 0 {
+		at = len(names)
+	}
+	return slices.Insert(slices.Clone(names), at, name)
+}
+
+// passOptions are the options of passes that the settings lead to.
+func passOptions(p *project.Project) map[string]map[string]string {
+	s := p.Settings
+	options := map[string]map[string]string{
+		"bytecode": {"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ","), "project": p.Name},
+		"archive":  {"project": p.Name}, // whose modules go with the app, not with the dependencies
+	}
+	if s.Bytecode == "pycache" {
+		options["bytecode"]["mode"] = "pycache"
+	}
+	if s.UPX == "all" {
+		options["upx"] = map[string]string{"libraries": "true"}
+	}
+	if s.RPath != nil && !*s.RPath {
+		options["rpath"] = map[string]string{"mode": "ld-library-path"}
+	}
+	return options
 }
 
 // Config is how every image of a project runs, whatever its variant adds; it
@@ -80,6 +150,11 @@ func Config(in Input, entrypoint []string) plan.Config {
 		Writable:   s.Writable,
 		StopSignal: "SIGTERM",
 		Labels:     maps.Clone(s.Labels),
+	}
+	// Beside its source an interpreter takes bytecode of its own level only,
+	// and has to be told which. In place of a source it takes any.
+	if _, ok := s.Env["PYTHONOPTIMIZE"]; !ok && s.Optimize > 0 && (s.Bytecode == "pycache" || s.Bytecode == "none") {
+		c.Env = append(c.Env, "PYTHONOPTIMIZE="+strconv.Itoa(s.Optimize))
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
 		c.Env = append(c.Env, k+"="+s.Env[k])

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"exuvia/internal/base"
 	"exuvia/internal/fault"
@@ -45,7 +46,8 @@ func TestPlans(t *testing.T) {
 			Env: map[string]string{"B": "2", "A": "1"}, Labels: map[string]string{"team": "x"}, User: "1000", Ports: []int{80, 443},
 			Writable: []string{"/data"}, Disable: []string{"strip"}, Optimize: 2, KeepSource: []string{"anyio", "app/x.py"},
 		},
-		"passes": {Passes: []string{"bytecode"}},
+		"passes":   {Passes: []string{"bytecode"}},
+		"switches": {Bytecode: "pycache", Optimize: 2, Strip: new(false), UPX: "all", RPath: new(false)},
 	} {
 		for _, v := range All() {
 			t.Run(v.Name+" "+name, func(t *testing.T) {
@@ -73,6 +75,85 @@ func TestPlans(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Whatever list a variant has, switches take effect, and passes run in an
+// order in which none spoils what another needs.
+func TestPasses(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		list  string
+		s     project.Settings
+		want  string
+		check func(map[string]string) bool // of all options, "pass option"
+	}{
+		{"none", "", project.Settings{}, "", nil},
+		{"all on", "", project.Settings{Bytecode: "legacy", Strip: new(true), UPX: "executables", RPath: new(true)}, "bytecode strip rpath upx",
+			func(o map[string]string) bool {
+				return o["bytecode mode"] == "" && o["upx libraries"] == "" && o["rpath mode"] == ""
+			}},
+		{"all off", "docs bytecode strip upx archive dedupe", project.Settings{Bytecode: "none", Strip: new(false), UPX: "no"}, "docs dedupe", nil},
+		{"pycache", "docs bytecode archive dedupe", project.Settings{Bytecode: "pycache", Optimize: 1}, "docs bytecode dedupe",
+			func(o map[string]string) bool {
+				return o["bytecode mode"] == "pycache" && o["bytecode optimize"] == "1"
+			}},
+		{"pycache where there was none", "docs dedupe", project.Settings{Bytecode: "pycache"}, "docs bytecode dedupe", nil},
+		{"libraries", "docs rpath archive dedupe", project.Settings{UPX: "all"}, "docs rpath upx archive dedupe",
+			func(o map[string]string) bool { return o["upx libraries"] == "true" }},
+		{"search paths", "strip dedupe", project.Settings{RPath: new(false)}, "strip rpath dedupe",
+			func(o map[string]string) bool { return o["rpath mode"] == "ld-library-path" }},
+		{"the user's own", "docs strip", project.Settings{Passes: []string{"dedupe", "unknown"}, UPX: "all"}, "upx dedupe unknown", nil},
+		{"disabled", "docs strip", project.Settings{UPX: "all", Disable: []string{"upx"}}, "docs strip", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			list := strings.Fields(test.list)
+			var got []string
+			options := make(map[string]string)
+			for _, p := range passes(list, &project.Project{Settings: test.s}) {
+				got = append(got, p.Name)
+				for k, v := range p.Options {
+					options[p.Name+" "+k] = v
+				}
+			}
+			if diff := cmp.Diff(test.want, strings.Join(got, " ")); diff != "" {
+				t.Errorf("passes (-want +got):\n%s", diff)
+			}
+			if test.check != nil && !test.check(options) {
+				t.Errorf("options are %v", options)
+			}
+			if diff := cmp.Diff(strings.Fields(test.list), list, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("the variant's list changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Beside sources bytecode counts only for an interpreter of its level; what
+// the user says of it wins.
+func TestPythonOptimize(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		s    project.Settings
+		want []string
+	}{
+		{"legacy", project.Settings{Optimize: 2}, nil},
+		{"level 0", project.Settings{Bytecode: "pycache"}, nil},
+		{"pycache", project.Settings{Bytecode: "pycache", Optimize: 1}, []string{"PYTHONOPTIMIZE=1"}},
+		{"none", project.Settings{Bytecode: "none", Optimize: 2}, []string{"PYTHONOPTIMIZE=2"}},
+		{"user's", project.Settings{Bytecode: "pycache", Optimize: 2, Env: map[string]string{"PYTHONOPTIMIZE": "1"}}, []string{"PYTHONOPTIMIZE=1"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got []string
+			for _, e := range Config(input(test.s), nil).Env {
+				if strings.HasPrefix(e, "PYTHON") {
+					got = append(got, e)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
