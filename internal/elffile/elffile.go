@@ -270,14 +270,14 @@ func (f *File) readSections(h elf.Header64) error {
 // toolchain are the beginnings of names of sections that compilers, linkers
 // and debuggers make and nothing maps.
 var toolchain = []string{
-	".ARM", ".SUNW", ".annobin", ".comment", ".ctf", ".debug", ".gdb", ".gnu", ".go", ".ident", ".line", ".llvm", ".note", ".rela.", ".riscv",
+	".ARM", ".SUNW", ".annobin", ".comment", ".ctf", ".debug", ".gdb", ".gnu", ".go", ".ident", ".line", ".llvm", ".note", ".riscv",
 	".rustc", ".shstrtab", ".stab", ".strtab", ".symtab", ".zdebug",
 }
 
 // payload reports whether s is what a program brings along to read it from its
 // own file, as PyInstaller's pydata.
 func (s section) payload() bool {
-	return elf.SectionType(s.Type) == elf.SHT_PROGBITS && elf.SectionFlag(s.Flags)&elf.SHF_ALLOC == 0 && s.Size > 0 &&
+	return elf.SectionType(s.Type) == elf.SHT_PROGBITS && s.Flags&uint64(elf.SHF_ALLOC) == 0 && s.Size > 0 &&
 		!slices.ContainsFunc(toolchain, func(name string) bool { return strings.HasPrefix(s.name, name) })
 }
 

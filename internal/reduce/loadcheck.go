@@ -29,23 +29,24 @@ const (
 // loads says which of the changed files do not load in the unreduced system
 // with all of them in their places, and why. Where the interpreter itself does
 // not start with them, halves are tried apart: the one that breaks it is found
-// and the others are not blamed.
-func loads(ctx context.Context, in Input, changed []tree.Entry) (map[string]string, error) {
+// and the others are not blamed. Unpack has the paths of programs that unpack
+// themselves.
+func loads(ctx context.Context, in Input, changed []tree.Entry, unpack map[string]bool) (map[string]string, error) {
 	if len(changed) == 0 {
 		return nil, nil
 	}
-	failed, err := loadAll(ctx, in, changed, changed)
+	failed, err := loadAll(ctx, in, changed, changed, unpack)
 	step, broke := errors.AsType[*engine.StepError](err)
 	switch {
 	case !broke:
 		return failed, err
 	case len(changed) > 1 && step.Reason == "":
 		half := len(changed) / 2
-		first, err := loads(ctx, in, changed[:half])
+		first, err := loads(ctx, in, changed[:half], unpack)
 		if err != nil {
 			return nil, err
 		}
-		second, err := loads(ctx, in, changed[half:])
+		second, err := loads(ctx, in, changed[half:], unpack)
 		if err != nil {
 			return nil, err
 		}
@@ -65,11 +66,12 @@ func loads(ctx context.Context, in Input, changed []tree.Entry) (map[string]stri
 type loadJob struct {
 	Path   string `json:"path"`   // absolute
 	Loader string `json:"loader"` // absolute; of a program
+	Unpack bool   `json:"unpack"` // a program that unpacks itself and then starts its loader
 }
 
 // loadAll loads files in the unreduced system in which over stands in place of
 // its own files, and gives those that do not load and why.
-func loadAll(ctx context.Context, in Input, files, over []tree.Entry) (map[string]string, error) {
+func loadAll(ctx context.Context, in Input, files, over []tree.Entry, unpack map[string]bool) (map[string]string, error) {
 	system, err := in.Systems.Python.With(over...)
 	if err != nil {
 		return nil, fmt.Errorf("placing changed files: %w", err)
@@ -89,10 +91,10 @@ func loadAll(ctx context.Context, in Input, files, over []tree.Entry) (map[strin
 		if err != nil {
 			return nil, err
 		}
-		if f == nil || !f.Dynamic {
+		if f == nil || !f.Dynamic && !unpack[e.Path] {
 			continue // nothing loads it; it is not for this check to judge
 		}
-		job := loadJob{Path: "/" + e.Path}
+		job := loadJob{Path: "/" + e.Path, Unpack: unpack[e.Path]}
 		if program(f) {
 			job.Loader = f.Interp
 		}

@@ -1,9 +1,9 @@
 """Loads files, each in a fresh process, and says which do not load.
 
 Usage: loadcheck.py JOBS RESULT. JOBS is JSON: {"limit": seconds, "loader":
-the interpreter's own dynamic loader or "", "files": [{"path", "loader"}]}. A
-file with a loader is a program: it is relocated and not started. RESULT is
-JSON: path -> reason, "" for what loads. Runs on Python 3.9 and newer.
+the interpreter's own dynamic loader or "", "files": [{"path", "loader",
+"unpack"}]}. A file with a loader is a program: it is relocated and not started;
+one to unpack starts itself, as far as to its loader. RESULT is JSON: path -> reason, "" for what loads. Runs on Python 3.9 and newer.
 """
 import importlib.machinery
 import json
@@ -26,18 +26,29 @@ def relocate(loader, path):
     glibc's --list does not relocate; its variable for tracing does. musl knows
     --list alone, and always relocates.
     """
+    if "musl" in loader:
+        run([loader, "--list", path], {})
+    else:
+        run([loader, path], TRACING)
+
+
+def unpack(path):
+    """Lets a packed program unpack itself and glibc's loader relocate it."""
+    run([path], TRACING)
+
+
+TRACING = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_BIND_NOW": "1", "LD_WARN": "1"}
+
+
+def run(args, env):
     said = "/tmp/loadcheck.%d" % os.getpid()
-    env, args = {"LC_ALL": "C"}, [loader, "--list", path]
-    if "musl" not in loader:
-        env.update(LD_TRACE_LOADED_OBJECTS="1", LD_BIND_NOW="1", LD_WARN="1")
-        args.remove("--list")
     pid = os.fork()
     if pid == 0:
         fd = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         try:
-            os.execve(loader, args, env)
+            os.execve(args[0], args, dict(env, LC_ALL="C"))
         finally:
             os._exit(127)
     status = os.waitpid(pid, 0)[1]
@@ -141,6 +152,9 @@ with open(sys.argv[1]) as f:
 result = {}
 for job in jobs["files"]:
     at = job["path"]
+    if job["unpack"]:
+        result[at] = attempt(lambda: unpack(at))
+        continue
     if job["loader"]:
         result[at] = attempt(lambda: relocate(job["loader"], at))
         continue

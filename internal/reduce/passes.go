@@ -8,7 +8,7 @@ import (
 
 // All lists the passes in the order in which they make sense.
 func All() []Pass {
-	return []Pass{Docs, DPKG, Bytecode, Strip, RPath, Archive, Dedupe}
+	return []Pass{Docs, DPKG, Bytecode, Strip, RPath, UPX, Archive, Dedupe}
 }
 
 // Named finds a pass. An unknown name is a fault of kind Usage.

@@ -25,9 +25,9 @@ func TestEveryPassSaysWhatItDoes(t *testing.T) {
 }
 
 func TestUnknownPass(t *testing.T) {
-	_, err := Named("upx")
+	_, err := Named("zip")
 	f, ok := err.(*fault.Error) //nolint:errorlint // it has to be one itself
-	if !ok || f.Kind != fault.Usage || !strings.Contains(f.What, `"upx"`) {
+	if !ok || f.Kind != fault.Usage || !strings.Contains(f.What, `"zip"`) {
 		t.Fatalf("got %v", err)
 	}
 	for _, p := range All() {

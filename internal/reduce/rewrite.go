@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"exuvia/internal/cas"
 	"exuvia/internal/elffile"
@@ -19,47 +23,90 @@ import (
 
 // rewriteVersion enters the key of every rewritten file; raise it when what is
 // accepted changes.
-const rewriteVersion = 1
+const rewriteVersion = 2
 
 const (
 	rewriteDir = "/run/exuvia/rewrite"     // where originals are mounted
 	rewriteOut = "/run/exuvia/rewrite.out" // where the tool puts its files
+
+	rewriteLimit = time.Hour // packing takes a second or two for a megabyte
 )
 
 // rewriter is a tool that makes another ELF file of one.
 type rewriter struct {
-	pass string // its name, for keys and notes
-	step string // for people: "stripping"
+	pass  string     // its name, for keys and notes
+	step  string     // for people: "stripping"
+	tools *tree.Tree // where the tool runs
 	// accept says why a file that the tool made must not be used; useless is
 	// for one that is right but brings nothing.
 	accept func(old, made []byte) (why string, useless bool)
+	// strict leaves a file as it is also where it does not load before: what
+	// the tool made of it cannot be tried.
+	strict bool
 }
 
 // rewriting is one file's.
 type rewriting struct {
-	entry tree.Entry
-	tool  func(from, to string) []string // command line
+	entry  tree.Entry
+	tool   func(from, to string) []string // command line
+	unpack bool                           // what was made is a program that unpacks itself and then starts a loader
 }
 
 // rewritten is what became of a file, as it is kept. Blob is empty where the
-// file stays as it is; then Why may say why.
+// file stays as it is; then Why may say why: "after stripping it has no end".
 type rewritten struct {
 	Blob cas.Blob `json:"blob,omitzero"`
 	Why  string   `json:"why,omitempty"`
 }
 
-// run lets the tool work on files in one step, loads what it made in another,
-// and puts what is good in place. Files of which the store knows the result
-// are in neither.
+// run lets the tool work on files, and notes what stays as it was.
 func (w rewriter) run(ctx context.Context, in Input, files []rewriting) (Output, error) {
+	out, left, err := w.work(ctx, in, files)
+	for _, l := range left {
+		out.Notes = append(out.Notes, report.Note{Where: w.pass, Path: l.path, Text: "left as it was: " + l.why})
+	}
+	return out, err
+}
+
+// leftover is a file that stays as it was.
+type leftover struct{ path, why string }
+
+// work lets the tool work on files in one step, loads what it made in another,
+// and puts what is good in place. Files of which the store knows the result
+// are in neither. It also gives those that stay, in the order of files.
+func (w rewriter) work(ctx context.Context, in Input, files []rewriting) (Output, []leftover, error) {
 	out := Output{Tree: in.Tree}
 	if len(files) == 0 {
-		return out, nil
+		return out, nil, nil
 	}
-	tools := in.Systems.Tools.Digest()
-	results := make(map[string]rewritten) // by key
-	keys := make([]string, len(files))
-	var missing []int
+	keys, missing, results := w.known(in, files)
+	if len(missing) > 0 {
+		if err := w.make(ctx, in, files, keys, missing, results); err != nil {
+			return Output{}, nil, err
+		}
+	}
+	var changed []tree.Entry
+	var left []leftover
+	for i, f := range files {
+		r := results[keys[i]]
+		if r.Why != "" {
+			left = append(left, leftover{f.entry.Path, r.Why})
+		}
+		if r.Blob != (cas.Blob{}) {
+			changed = append(changed, f.replaced(in.Store, r.Blob))
+		}
+	}
+	var err error
+	out.Tree, err = in.Tree.With(changed...)
+	return out, left, err
+}
+
+// known gives the key of each file, the results that the store has, by key,
+// and one file for each of the others.
+func (w rewriter) known(in Input, files []rewriting) (keys []string, missing []int, results map[string]rewritten) {
+	tools := w.tools.Digest()
+	results = make(map[string]rewritten)
+	keys = make([]string, len(files))
 	for i, f := range files {
 		keys[i] = cas.Key(rewriteVersion, w.pass, tools, f.entry.Sum, f.tool("", ""))
 		if _, ok := results[keys[i]]; ok {
@@ -73,28 +120,12 @@ func (w rewriter) run(ctx context.Context, in Input, files []rewriting) (Output,
 		results[keys[i]] = r
 		missing = append(missing, i)
 	}
-	if len(missing) > 0 {
-		if err := w.make(ctx, in, files, keys, missing, results); err != nil {
-			return Output{}, err
-		}
-	}
-	var changed []tree.Entry
-	for i, f := range files {
-		r := results[keys[i]]
-		if r.Why != "" {
-			out.Notes = append(out.Notes, report.Note{Where: w.pass, Path: f.entry.Path, Text: r.Why})
-		}
-		if r.Blob != (cas.Blob{}) {
-			changed = append(changed, replaced(in.Store, f.entry, r.Blob))
-		}
-	}
-	var err error
-	out.Tree, err = in.Tree.With(changed...)
-	return out, err
+	return keys, missing, results
 }
 
-// replaced is e with other contents.
-func replaced(s *cas.Store, e tree.Entry, b cas.Blob) tree.Entry {
+// replaced is the file with other contents.
+func (f rewriting) replaced(s *cas.Store, b cas.Blob) tree.Entry {
+	e := f.entry
 	e.Sum, e.Size, e.Open = b.Sum, b.Size, s.Entry(e.Path, 0, b, e.From).Open
 	return e
 }
@@ -124,11 +155,11 @@ func (w rewriter) make(ctx context.Context, in Input, files []rewriting, keys []
 	}
 	for i, f := range files {
 		if r := results[keys[i]]; r.Blob != (cas.Blob{}) {
-			changed = append(changed, replaced(in.Store, f.entry, r.Blob))
+			changed = append(changed, f.replaced(in.Store, r.Blob))
 			users[keys[i]] = append(users[keys[i]], f.entry.Path)
 		}
 	}
-	failed, err := worse(ctx, in, changed, files)
+	failed, err := w.culprits(ctx, in, changed, files)
 	if err != nil {
 		return err
 	}
@@ -139,7 +170,7 @@ func (w rewriter) make(ctx context.Context, in Input, files []rewriting, keys []
 		}
 		for _, p := range users[keys[i]] {
 			if why := failed[p]; why != "" {
-				r = rewritten{Why: fmt.Sprintf("did not load after %s and was left as it was: %s", w.step, why)}
+				r = rewritten{Why: fmt.Sprintf("after %s it does not load: %s", w.step, why)}
 			}
 		}
 		results[keys[i]] = r
@@ -152,9 +183,69 @@ func (w rewriter) make(ctx context.Context, in Input, files []rewriting, keys []
 	return nil
 }
 
+// culprits lists the changed files that must stay as they were, so that all
+// others load. A file that needs one that fails is tried anew without that
+// one's change: it may not be its own fault.
+func (w rewriter) culprits(ctx context.Context, in Input, changed []tree.Entry, files []rewriting) (map[string]string, error) {
+	found := make(map[string]string)
+	for {
+		failed, err := w.worse(ctx, in, changed, files)
+		if err != nil {
+			return nil, err
+		}
+		causes, err := causes(failed, files)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, causes)
+		if len(causes) == len(failed) {
+			return found, nil
+		}
+		changed = slices.DeleteFunc(slices.Clone(changed), func(e tree.Entry) bool { return causes[e.Path] != "" })
+	}
+}
+
+// causes are those of the files that fail which need no other of them; all of
+// them, where each needs another.
+func causes(failed map[string]string, files []rewriting) (map[string]string, error) {
+	needs := make(map[string][]string)  // path → sonames
+	owners := make(map[string][]string) // soname or name → paths
+	for _, f := range files {
+		p := f.entry.Path
+		if failed[p] == "" {
+			continue
+		}
+		o, _, err := readELF(f.entry)
+		if err != nil {
+			return nil, err
+		}
+		needs[p] = o.Needed
+		for _, name := range []string{path.Base(p), o.Soname} {
+			owners[name] = append(owners[name], p)
+		}
+	}
+	out := make(map[string]string)
+	for p, why := range failed {
+		other := func(name string) bool {
+			return slices.ContainsFunc(owners[name], func(owner string) bool { return owner != p })
+		}
+		if !slices.ContainsFunc(needs[p], other) {
+			out[p] = why
+		}
+	}
+	if len(out) == 0 {
+		return failed, nil
+	}
+	return out, nil
+}
+
 // worse lists the changed files that do not load although they did before.
-func worse(ctx context.Context, in Input, changed []tree.Entry, files []rewriting) (map[string]string, error) {
-	failed, err := loads(ctx, in, changed)
+func (w rewriter) worse(ctx context.Context, in Input, changed []tree.Entry, files []rewriting) (map[string]string, error) {
+	unpack := make(map[string]bool)
+	for _, f := range files {
+		unpack[f.entry.Path] = f.unpack
+	}
+	failed, err := loads(ctx, in, changed, unpack)
 	if err != nil || len(failed) == 0 {
 		return nil, err
 	}
@@ -164,12 +255,14 @@ func worse(ctx context.Context, in Input, changed []tree.Entry, files []rewritin
 			originals = append(originals, f.entry)
 		}
 	}
-	before, err := loadAll(ctx, in, originals, nil)
+	before, err := loadAll(ctx, in, originals, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	for p := range before {
-		delete(failed, p)
+	for p, why := range before {
+		if delete(failed, p); w.strict {
+			failed[p] = "neither did it before, so it cannot be tried: " + why
+		}
 	}
 	return failed, nil
 }
@@ -187,7 +280,7 @@ func (w rewriter) judge(made *tree.Tree, key string, original tree.Entry) (rewri
 			}
 			said = strings.ReplaceAll(engine.LastLines(string(data), 1), rewriteDir+"/"+key, "it")
 		}
-		return rewritten{Why: fmt.Sprintf("%s failed and it was left as it was: %s", w.step, said)}, nil
+		return rewritten{Why: fmt.Sprintf("%s failed: %s", w.step, said)}, nil
 	}
 	_, old, err := readELF(original)
 	if err != nil {
@@ -202,7 +295,7 @@ func (w rewriter) judge(made *tree.Tree, key string, original tree.Entry) (rewri
 	case useless:
 		return rewritten{}, nil
 	case why != "":
-		return rewritten{Why: fmt.Sprintf("left as it was: after %s %s", w.step, why)}, nil
+		return rewritten{Why: fmt.Sprintf("after %s %s", w.step, why)}, nil
 	}
 	return rewritten{Blob: cas.Blob{Sum: e.Sum, Size: e.Size}}, nil
 }
@@ -219,7 +312,7 @@ func (w rewriter) tool(ctx context.Context, in Input, files []rewriting, keys []
 		}
 		fmt.Fprintf(&script, ">%s.log 2>&1 && : >%s.ok\n", to, to)
 		e := files[i].entry
-		inputs = append(inputs, tree.Entry{Path: key, Mode: 0o644, Size: e.Size, Sum: e.Sum, Open: e.Open})
+		inputs = append(inputs, tree.Entry{Path: key, Mode: 0o755, Size: e.Size, Sum: e.Sum, Open: e.Open}) // upx asks for the x bit
 	}
 	script.WriteString("exit 0\n")
 	inputs = append(inputs, tree.File("script", 0o644, []byte(script.String()), tree.Origin{Kind: tree.Made, Name: w.pass}))
@@ -233,7 +326,8 @@ func (w rewriter) tool(ctx context.Context, in Input, files []rewriting, keys []
 		Args:   []string{"/bin/sh", rewriteDir + "/script"},
 		Inputs: []plan.Mount{{Tree: "files", At: rewriteDir}},
 		Outs:   []string{rewriteOut},
-	}, engine.Trees{"tools": in.Systems.Tools, "files": input})
+		Limit:  rewriteLimit,
+	}, engine.Trees{"tools": w.tools, "files": input})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.step, err)
 	}

@@ -64,7 +64,7 @@ func setRPaths(ctx context.Context, in Input) (Output, error) {
 			continue
 		}
 		dirs, force := searchPath(c, f)
-		files = append(files, rewriting{c.File, func(from, to string) []string {
+		files = append(files, rewriting{entry: c.File, tool: func(from, to string) []string {
 			cmd := []string{"patchelf"}
 			if force {
 				cmd = append(cmd, "--force-rpath")
@@ -72,7 +72,7 @@ func setRPaths(ctx context.Context, in Input) (Output, error) {
 			return append(cmd, "--set-rpath", strings.Join(dirs, ":"), "--output", to, from)
 		}})
 	}
-	out, err := rewriter{pass: "rpath", step: "setting search paths", accept: acceptPatched}.run(ctx, in, files)
+	out, err := rewriter{pass: "rpath", step: "setting search paths", tools: in.Systems.Tools, accept: acceptPatched}.run(ctx, in, files)
 	out.Notes = append(notes, out.Notes...)
 	return out, err
 }

@@ -15,12 +15,20 @@ var Strip = Pass{
 reads; build ids stay. What a file has in memory must be the same as before, and
 it must load as before, in the unreduced system: stripping a library that
 patchelf has rewritten can damage it. One that fails stays as it was, and the
-report says so.`,
-	Run: runStrip,
+report says so. A program that carries an archive in its own file stays, too.
+With the option symbols=true what is dropped of files that have a build id is
+kept beside the image, for debuggers.`,
+	Options: []string{"symbols"},
+	Run:     runStrip,
 }
 
 func runStrip(ctx context.Context, in Input) (Output, error) {
+	keep, err := onOff("strip", "symbols", in.Options)
+	if err != nil {
+		return Output{}, err
+	}
 	var files []rewriting
+	ids := make(map[string]string) // build ids by path
 	notes, err := objects(in, "strip", func(e tree.Entry, f *elffile.File) {
 		if !f.Symbols || f.CarriesData() { // a program with an archive in it would lose it
 			return
@@ -29,14 +37,18 @@ func runStrip(ctx context.Context, in Input) (Output, error) {
 		if program(f) {
 			how = "--strip-all"
 		}
-		files = append(files, rewriting{e, func(from, to string) []string { return []string{"strip", how, "-o", to, from} }})
+		ids[e.Path] = f.BuildID
+		files = append(files, rewriting{entry: e, tool: func(from, to string) []string { return []string{"strip", how, "-o", to, from} }})
 	})
 	if err != nil {
 		return Output{}, err
 	}
-	out, err := rewriter{pass: "strip", step: "stripping", accept: acceptStripped}.run(ctx, in, files)
+	out, err := rewriter{pass: "strip", step: "stripping", tools: in.Systems.Tools, accept: acceptStripped}.run(ctx, in, files)
 	out.Notes = append(notes, out.Notes...)
-	return out, err
+	if err != nil || !keep {
+		return out, err
+	}
+	return detached(ctx, in, out, files, ids)
 }
 
 func acceptStripped(old, stripped []byte) (why string, useless bool) {

@@ -81,7 +81,11 @@ func real(t *testing.T) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Input{Tree: sys.Tree, Python: rt, Engine: eng, Store: own, Systems: Systems{Python: sys.Tree, Tools: tools.Tree}}
+	packer, err := archive.System(t.Context(), "trixie", []string{"upx-ucl"}, platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Input{Tree: sys.Tree, Python: rt, Engine: eng, Store: own, Systems: Systems{Python: sys.Tree, Tools: tools.Tree, UPX: packer.Tree}}
 }
 
 // wheel downloads a wheel for CPython 3.11 and gives its files below the
@@ -268,7 +272,7 @@ func TestLoadCheck(t *testing.T) {
 		{"lacking", []tree.Entry{z, plain}, []string{plain.Path}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			failed, err := loads(t.Context(), in, test.files)
+			failed, err := loads(t.Context(), in, test.files, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

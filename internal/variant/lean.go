@@ -89,9 +89,10 @@ func switched(names []string, s project.Settings) []string {
 	case s.Strip != nil:
 		names = without(names, "strip")
 	}
-	if s.UPX == "executables" || s.UPX == "all" {
+	switch s.UPX {
+	case "executables", "all":
 		names = with(names, "upx")
-	} else if s.UPX == "no" {
+	case "no":
 		names = without(names, "upx")
 	}
 	if s.RPath != nil {

@@ -89,20 +89,36 @@ func TestPasses(t *testing.T) {
 		check func(map[string]string) bool // of all options, "pass option"
 	}{
 		{"none", "", project.Settings{}, "", nil},
-		{"all on", "", project.Settings{Bytecode: "legacy", Strip: new(true), UPX: "executables", RPath: new(true)}, "bytecode strip rpath upx",
+		{
+			"all on", "",
+			project.Settings{Bytecode: "legacy", Strip: new(true), UPX: "executables", RPath: new(true)},
+			"bytecode strip rpath upx",
 			func(o map[string]string) bool {
 				return o["bytecode mode"] == "" && o["upx libraries"] == "" && o["rpath mode"] == ""
-			}},
+			},
+		},
 		{"all off", "docs bytecode strip upx archive dedupe", project.Settings{Bytecode: "none", Strip: new(false), UPX: "no"}, "docs dedupe", nil},
-		{"pycache", "docs bytecode archive dedupe", project.Settings{Bytecode: "pycache", Optimize: 1}, "docs bytecode dedupe",
+		{
+			"pycache", "docs bytecode archive dedupe",
+			project.Settings{Bytecode: "pycache", Optimize: 1},
+			"docs bytecode dedupe",
 			func(o map[string]string) bool {
 				return o["bytecode mode"] == "pycache" && o["bytecode optimize"] == "1"
-			}},
+			},
+		},
 		{"pycache where there was none", "docs dedupe", project.Settings{Bytecode: "pycache"}, "docs bytecode dedupe", nil},
-		{"libraries", "docs rpath archive dedupe", project.Settings{UPX: "all"}, "docs rpath upx archive dedupe",
-			func(o map[string]string) bool { return o["upx libraries"] == "true" }},
-		{"search paths", "strip dedupe", project.Settings{RPath: new(false)}, "strip rpath dedupe",
-			func(o map[string]string) bool { return o["rpath mode"] == "ld-library-path" }},
+		{
+			"libraries", "docs rpath archive dedupe",
+			project.Settings{UPX: "all"},
+			"docs rpath upx archive dedupe",
+			func(o map[string]string) bool { return o["upx libraries"] == "true" },
+		},
+		{
+			"search paths", "strip dedupe",
+			project.Settings{RPath: new(false)},
+			"strip rpath dedupe",
+			func(o map[string]string) bool { return o["rpath mode"] == "ld-library-path" },
+		},
 		{"the user's own", "docs strip", project.Settings{Passes: []string{"dedupe", "unknown"}, UPX: "all"}, "upx dedupe unknown", nil},
 		{"disabled", "docs strip", project.Settings{UPX: "all", Disable: []string{"upx"}}, "docs strip", nil},
 	} {
