@@ -192,6 +192,9 @@ func TestBytecode(t *testing.T) {
 	}, notes); diff != "" {
 		t.Errorf("notes (-want +got)\n%s", diff)
 	}
+	if len(out.Env) > 0 {
+		t.Errorf("bytecode in place of sources is taken at any level, and yet the environment is %q", out.Env)
+	}
 	if e, _ := out.Tree.Lookup(stdlibDir + "/base64.pyc"); e.Mode != 0o644 || e.From != debOrigin {
 		t.Errorf("base64.pyc has mode %v and is from %v", e.Mode, e.From)
 	}
@@ -204,7 +207,10 @@ func TestBytecode(t *testing.T) {
 // With its sources an image has bytecode under the name of its level, where an
 // interpreter of that level looks, and it must hold whatever times files have.
 func TestBytecodeInPycache(t *testing.T) {
-	for _, tt := range []struct{ optimize, suffix string }{{"0", ""}, {"1", ".opt-1"}, {"2", ".opt-2"}} {
+	for _, tt := range []struct {
+		optimize, suffix string
+		env              []string
+	}{{"0", "", nil}, {"1", ".opt-1", []string{"PYTHONOPTIMIZE=1"}}, {"2", ".opt-2", []string{"PYTHONOPTIMIZE=2"}}} {
 		t.Run(tt.optimize, func(t *testing.T) {
 			in := sourceTree(t)
 			in.Options["mode"], in.Options["optimize"] = "pycache", tt.optimize
@@ -223,6 +229,9 @@ func TestBytecodeInPycache(t *testing.T) {
 			want[stdlibDir+"/__pycache__/sitecustomize.cpython-311"+tt.suffix+".pyc"] = "3:/" + stdlibDir + "/sitecustomize.py|O" + tt.optimize + "|hook0|customize"
 			if diff := cmp.Diff(want, files(t, out.Tree)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.env, out.Env); diff != "" {
+				t.Errorf("environment (-want +got)\n%s", diff)
 			}
 			if len(out.Notes) != 1 || !strings.Contains(out.Notes[0].Text, "does not compile") {
 				t.Errorf("notes %v", out.Notes)

@@ -31,9 +31,11 @@ and bytecode is in __pycache__, where Python itself puts it. It holds by the
 hash of its source, since files of an image have no times of their own; so what
 is mounted over a source is compiled anew, which costs no start that was
 measured anything. The option optimize is 0, 1 or 2, as python, python -O and
-python -OO; from __pycache__ an interpreter takes bytecode of its own level
-only. Project names the distribution that is the app, where it is installed as
-one.`,
+python -OO. From __pycache__ an interpreter takes bytecode of its own level
+only, so with mode=pycache the image sets PYTHONOPTIMIZE to it; bytecode in
+place of a source is taken at any level, and what Python compiles at run time
+stays as it was. Project names the distribution that is the app, where it is
+installed as one.`,
 	Options: []string{"mode", "optimize", "keep-source", "project"},
 	Run:     runBytecode,
 }
@@ -52,6 +54,9 @@ func runBytecode(ctx context.Context, in Input) (Output, error) {
 	}
 	k.all = pycache
 	var out Output
+	if pycache && optimize > 0 {
+		out.Env = []string{"PYTHONOPTIMIZE=" + strconv.Itoa(optimize)}
+	}
 	var sources []source
 	var origins []tree.Entry // the entry that a source is for; a link, where Entry is what it leads to
 	for e := range in.Tree.All() {

@@ -56,7 +56,7 @@ var passOrder = []string{"docs", "dpkg", "bytecode", "strip", "rpath", "upx", "a
 // passes applies the settings to a variant's own list, or to the user's in its
 // place. What a switch adds comes where [passOrder] has it. A variant whose
 // default of a switch is another than lean's hands over a project with that
-// setting, and gives it to [Config] too.
+// setting.
 func passes(names []string, p *project.Project) []plan.Pass {
 	s := p.Settings
 	if len(s.Passes) > 0 {
@@ -151,11 +151,6 @@ func Config(in Input, entrypoint []string) plan.Config {
 		Writable:   s.Writable,
 		StopSignal: "SIGTERM",
 		Labels:     maps.Clone(s.Labels),
-	}
-	// Beside its source an interpreter takes bytecode of its own level only,
-	// and has to be told which. In place of a source it takes any.
-	if _, ok := s.Env["PYTHONOPTIMIZE"]; !ok && s.Optimize > 0 && (s.Bytecode == "pycache" || s.Bytecode == "none") {
-		c.Env = append(c.Env, "PYTHONOPTIMIZE="+strconv.Itoa(s.Optimize))
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
 		c.Env = append(c.Env, k+"="+s.Env[k])

@@ -145,34 +145,6 @@ func TestPasses(t *testing.T) {
 	}
 }
 
-// Beside sources bytecode counts only for an interpreter of its level; what
-// the user says of it wins.
-func TestPythonOptimize(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		s    project.Settings
-		want []string
-	}{
-		{"legacy", project.Settings{Optimize: 2}, nil},
-		{"level 0", project.Settings{Bytecode: "pycache"}, nil},
-		{"pycache", project.Settings{Bytecode: "pycache", Optimize: 1}, []string{"PYTHONOPTIMIZE=1"}},
-		{"none", project.Settings{Bytecode: "none", Optimize: 2}, []string{"PYTHONOPTIMIZE=2"}},
-		{"user's", project.Settings{Bytecode: "pycache", Optimize: 2, Env: map[string]string{"PYTHONOPTIMIZE": "1"}}, []string{"PYTHONOPTIMIZE=1"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var got []string
-			for _, e := range Config(input(test.s), nil).Env {
-				if strings.HasPrefix(e, "PYTHON") {
-					got = append(got, e)
-				}
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestVariantsAreComplete(t *testing.T) {
 	for _, v := range All() {
 		if v.Name == "" || v.Short == "" || v.Doc == "" || v.Base == "" || v.Plan == nil {
