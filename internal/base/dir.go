@@ -65,7 +65,7 @@ func Dir(ctx context.Context, cache *cas.Store, name string) (*Base, error) {
 		}
 	}
 	b := &Base{Ref: name, Tree: t, Inputs: map[string]string{path.Base(filepath.ToSlash(name)): "sha256:" + t.Digest()}}
-	if b.Libc, err = libcOf(t); err != nil {
+	if b.Libc, err = Libc(t); err != nil {
 		return nil, err
 	}
 	return b, b.place(name)
@@ -222,48 +222,6 @@ func readFile(cache *cas.Store, root *os.Root, name string, fi fs.FileInfo, from
 	return cache.Entry(name, fi.Mode().Perm(), blob, from), err
 }
 
-// loaders are the programs that start dynamically linked ones, by pattern: a
-// tree that has one is a whole system.
-var loaders = []string{
-	"lib64/ld-linux-*.so.*", "lib/ld-linux-*.so.*", "usr/lib64/ld-linux-*.so.*", "usr/lib/ld-linux-*.so.*", "lib/ld-musl-*.so.1",
-}
-
-// glibcVersion is in every libc.so.6, which prints it when it is run.
-var glibcVersion = regexp.MustCompile(`GNU C Library [^\n]{0,200}release version ([0-9.]*[0-9])`)
-
-// libcOf names the C library of a system; "" where there is none.
-func libcOf(t *tree.Tree) (string, error) {
-	found := ""
-	for e := range t.All() {
-		for _, pattern := range loaders {
-			if ok, err := path.Match(pattern, e.Path); err == nil && ok {
-				found = e.Path
-			}
-		}
-	}
-	switch {
-	case found == "":
-		return "", nil
-	case strings.Contains(found, "ld-musl"):
-		return "musl", nil
-	}
-	for e := range t.All() {
-		if path.Base(e.Path) != "libc.so.6" {
-			continue
-		}
-		if e, ok := t.Resolve(e.Path); ok {
-			data, err := e.ReadAll(maxLibc)
-			if err != nil {
-				return "", err
-			}
-			if m := glibcVersion.FindSubmatch(data); m != nil {
-				return "glibc " + string(m[1]), nil
-			}
-		}
-	}
-	return "", fault.New(fault.Base, "add the C library's libc.so.6, or leave the loader out", "there is a loader (%s), but no C library", found)
-}
-
 // place finds the Python and puts it where it belongs.
 func (b *Base) place(name string) error {
 	home, minor, ok := prefixOf(b.Tree)
@@ -321,9 +279,6 @@ func (b *Base) link() error {
 	return err
 }
 
-// programName is a CPython by its versioned name.
-var programName = regexp.MustCompile(`^(?:(.*)/)?bin/python3\.([0-9]{1,3})$`)
-
 // prefixOf finds the prefix of a CPython: a directory with a program and the
 // standard library of one version. Of several it takes the uppermost, and
 // there what python3 is, else the newest.
@@ -335,19 +290,11 @@ func prefixOf(t *tree.Tree) (home string, minor int, ok bool) {
 	}
 	var all []found
 	for e := range t.All() {
-		m := programName.FindStringSubmatch(e.Path)
-		if m == nil {
+		program, home, minor, ok := cpython(t, e.Path)
+		if !ok {
 			continue
 		}
-		program, there := t.Resolve(e.Path)
-		if !there || !program.IsRegular() || program.Mode&0o111 == 0 {
-			continue
-		}
-		f := found{home: cmp.Or(m[1], ".")}
-		f.minor, _ = strconv.Atoi(m[2]) // three digits
-		if _, there := t.Resolve(path.Join(f.home, "lib", "python3."+m[2], "os.py")); !there {
-			continue
-		}
+		f := found{home: home, minor: minor}
 		usual, there := t.Resolve(path.Join(f.home, "bin/python3"))
 		f.usual = there && usual.Path == program.Path
 		all = append(all, f)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"exuvia/internal/base/debian"
+	"exuvia/internal/base/image"
 	"exuvia/internal/cas"
 	"exuvia/internal/engine"
 	"exuvia/internal/engine/sandbox"
@@ -130,7 +131,7 @@ func (a *app) assemble(cache *cas.Store) (*pipeline.Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	bases, err := a.systems(cache)
+	bases, err := a.systems(cache, store)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +169,7 @@ func fingerprint() (string, error) {
 }
 
 // systems finds bases of every kind.
-func (a *app) systems(cache *cas.Store) (*systems, error) {
+func (a *app) systems(cache *cas.Store, store *oci.Store) (*systems, error) {
 	keyring := a.env.Getenv("EXUVIA_DEBIAN_KEYRING")
 	if keyring != "" {
 		var err error
@@ -183,7 +184,11 @@ func (a *app) systems(cache *cas.Store) (*systems, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &systems{archive: archive, cache: cache}, nil
+	docker := a.docker()
+	images := image.New(image.Options{
+		Cache: cache, Store: store, DockerHost: docker.Host, DockerCerts: docker.CertPath, Progress: a.progress().Printf, Log: a.log(),
+	})
+	return &systems{archive: archive, images: images, cache: cache}, nil
 }
 
 // version is what `exuvia version` prints: the module's version where it was

@@ -146,13 +146,18 @@ func (a *app) publishers(b buildFlags) ([]publish.Publisher, error) {
 		out = append(out, p)
 	}
 	if b.load {
-		d := publish.Daemon{Host: a.env.Getenv("DOCKER_HOST")}
-		if a.env.Getenv("DOCKER_TLS_VERIFY") != "" {
-			d.CertPath = a.env.Getenv("DOCKER_CERT_PATH")
-		}
-		out = append(out, d)
+		out = append(out, a.docker())
 	}
 	return out, nil
+}
+
+// docker is the Docker that the environment names.
+func (a *app) docker() publish.Daemon {
+	d := publish.Daemon{Host: a.env.Getenv("DOCKER_HOST")}
+	if a.env.Getenv("DOCKER_TLS_VERIFY") != "" {
+		d.CertPath = a.env.Getenv("DOCKER_CERT_PATH")
+	}
+	return d
 }
 
 // epoch is the time of every file in an image: SOURCE_DATE_EPOCH where it is

@@ -3,12 +3,17 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
+	"os"
+	"regexp"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"exuvia/internal/base"
 	"exuvia/internal/base/debian"
+	"exuvia/internal/base/image"
 	"exuvia/internal/cas"
 	"exuvia/internal/fault"
 	"exuvia/internal/project"
@@ -28,7 +33,9 @@ var beneath = []string{
 // systems implements pipeline.Bases over every kind of base.
 type systems struct {
 	archive *debian.Archive
+	images  *image.Images
 	cache   *cas.Store
+	suites  sync.Map // of Debian systems that came as images, by reference
 }
 
 // Base implements pipeline.Bases.
@@ -38,10 +45,56 @@ func (s *systems) Base(ctx context.Context, ref string, p v1.Platform) (*base.Ba
 		return base.Scratch(), nil
 	case strings.HasPrefix(ref, "debian:"):
 		return s.archive.Base(ctx, ref, p)
-	case strings.ContainsAny(ref, "/."):
+	case isPath(ref):
+		return s.dir(ctx, ref, p)
+	case image.Is(ref):
+		return s.image(ctx, ref, p)
+	case strings.Contains(ref, "."): // a file that is not there
 		return s.dir(ctx, ref, p)
 	}
-	return nil, fault.New(fault.Base, "name scratch, debian:SUITE, or a directory or tarball that holds a CPython", "no base is called %q", ref)
+	return nil, fault.New(fault.Base, "name scratch, debian:SUITE"+debianNames()+
+		", an image (NAME:TAG, oci:DIR, oci-archive:FILE, docker-archive:FILE, docker:NAME, store:NAME), or a directory or tarball that holds a CPython",
+		"no base is called %q", ref)
+}
+
+// debianNames lists the suites and flavours for a hint.
+func debianNames() string {
+	var suites, flavours []string
+	for _, s := range debian.Suites() {
+		suites = append(suites, s.Name)
+	}
+	for _, f := range debian.Flavours() {
+		if f.Name != "" {
+			flavours = append(flavours, "-"+f.Name)
+		}
+	}
+	return " (" + strings.Join(suites, ", ") + "; with " + strings.Join(flavours, ", ") + ")"
+}
+
+// isPath reports whether a reference is a path: it begins like one, or is
+// there and has something that names of images seldom have.
+func isPath(ref string) bool {
+	if ref == "." || ref == ".." || strings.HasPrefix(ref, "/") || strings.HasPrefix(ref, "./") || strings.HasPrefix(ref, "../") {
+		return true
+	}
+	_, err := os.Stat(ref)
+	return err == nil && strings.ContainsAny(ref, "/.")
+}
+
+// python are the images that Debian systems stand for.
+var python = regexp.MustCompile(`(^|/)python[:@]|/distroless/`)
+
+// image reads a base that comes as an image.
+func (s *systems) image(ctx context.Context, ref string, p v1.Platform) (*base.Base, error) {
+	b, err := s.images.Base(ctx, ref, p)
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Network && python.MatchString(ref) {
+		f.Hint += "; without a registry, debian:bookworm-full, -slim and -distroless stand for python:3.x, python:3.x-slim and distroless"
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.suites.Store(ref, debian.SuiteOf(b.Tree))
+	return b, nil
 }
 
 // dir reads a directory or tarball that holds a CPython. Where it has no C
@@ -60,11 +113,19 @@ func (s *systems) dir(ctx context.Context, ref string, p v1.Platform) (*base.Bas
 
 // Tools implements pipeline.Bases.
 func (s *systems) Tools(ctx context.Context, ref string, packages []string, p v1.Platform) (*base.Base, error) {
-	suite := toolSuite
+	return s.archive.System(ctx, s.suiteOf(ref), packages, p)
+}
+
+// suiteOf is the suite that tools for a system come from.
+func (s *systems) suiteOf(ref string) string {
 	if name, ok := strings.CutPrefix(ref, "debian:"); ok {
-		suite, _, _ = strings.Cut(name, "-")
+		suite, _, _ := strings.Cut(name, "-")
+		return suite
 	}
-	return s.archive.System(ctx, suite, packages, p)
+	if suite, ok := s.suites.Load(ref); ok && suite != "" {
+		return suite.(string) //nolint:forcetypeassert // nothing else is in it
+	}
+	return toolSuite
 }
 
 // Flavour implements pipeline.Bases. A system that is no Debian gets the flavour

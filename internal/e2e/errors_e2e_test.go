@@ -142,7 +142,7 @@ func TestBadProjects(t *testing.T) {
 		},
 		{
 			name: "unknown base", files: map[string]string{"main.py": hello}, args: []string{"--base", "amiga"},
-			kind: fault.Base, what: `no base is called "amiga"`, hint: `name scratch, debian:SUITE, .*`,
+			kind: fault.Base, what: `no base is called "amiga"`, hint: `name scratch, debian:SUITE .*`,
 		},
 		{
 			name: "unknown flavour", files: map[string]string{"main.py": hello}, args: []string{"--base", "debian:bookworm-tiny"},

@@ -90,6 +90,12 @@ func Flatten(ctx context.Context, store *cas.Store, img v1.Image) (*tree.Tree, p
 	return t, c, err
 }
 
+// Flattened gives what [Flatten] gave of the image with this digest, if it is
+// known. No layer is read.
+func Flattened(store *cas.Store, d v1.Hash) (*tree.Tree, bool) {
+	return store.Tree("image", cas.Key(flattenVersion, d.String()))
+}
+
 // weight is how large a layer is, as in [report.Layer].
 type weight struct {
 	Size  int64 `json:"size"`

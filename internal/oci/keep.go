@@ -23,15 +23,8 @@ const copies = 4
 // What is no container image, is larger than any in use or not what its
 // digests say is an error; of wrong bytes it is [cas.ErrCorrupt].
 func Keep(ctx context.Context, store *cas.Store, img v1.Image) (v1.Image, error) {
-	raw, err := img.RawManifest()
+	raw, m, err := manifestOf(img)
 	if err != nil {
-		return nil, err
-	}
-	m, err := v1.ParseManifest(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("reading its manifest: %w", err)
-	}
-	if err := plausible(raw, m); err != nil {
 		return nil, err
 	}
 	layers, err := img.Layers() // it reads the config, which is known to be small now
@@ -60,6 +53,28 @@ func Keep(ctx context.Context, store *cas.Store, img v1.Image) (v1.Image, error)
 	}
 	sum := sha256.Sum256(raw)
 	return cached(store).Image(v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])})
+}
+
+// ConfigFile gives the config file of an image whose manifest claims nothing that
+// cannot be, so that reading it takes no more memory than a config may.
+func ConfigFile(img v1.Image) (*v1.ConfigFile, error) {
+	if _, _, err := manifestOf(img); err != nil {
+		return nil, err
+	}
+	return img.ConfigFile()
+}
+
+// manifestOf reads and checks the manifest of an image.
+func manifestOf(img v1.Image) ([]byte, *v1.Manifest, error) {
+	raw, err := img.RawManifest()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading its manifest: %w", err)
+	}
+	return raw, m, plausible(raw, m)
 }
 
 // Kept gives the image with this digest, if all of it is in the cache.
