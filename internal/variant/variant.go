@@ -61,7 +61,7 @@ const Default = "lean"
 
 // All lists the variants by name.
 func All() []Variant {
-	return []Variant{Lean, Slim, Regular}
+	return []Variant{Lean, Slim, Regular, PyInstaller, PyInstallerOneFile, CxFreeze}
 }
 
 // Named finds a variant. An unknown name is a [fault.Usage] that lists all.
