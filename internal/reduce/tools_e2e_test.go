@@ -44,6 +44,13 @@ func TestMain(m *testing.M) {
 // and the sandbox.
 func real(t *testing.T) Input {
 	t.Helper()
+	in, _ := realSystems(t)
+	return in
+}
+
+// realSystems is real, and where more systems come from.
+func realSystems(t *testing.T) (Input, *debian.Archive) {
+	t.Helper()
 	dir := os.Getenv("EXUVIA_E2E_CACHE")
 	if dir == "" {
 		dir = t.TempDir()
@@ -85,7 +92,7 @@ func real(t *testing.T) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Input{Tree: sys.Tree, Python: rt, Engine: eng, Store: own, Systems: Systems{Python: sys.Tree, Tools: tools.Tree, UPX: packer.Tree}}
+	return Input{Tree: sys.Tree, Python: rt, Engine: eng, Store: own, Systems: Systems{Python: sys.Tree, Tools: tools.Tree, UPX: packer.Tree}}, archive
 }
 
 // wheel downloads a wheel for CPython 3.11 and gives its files below the

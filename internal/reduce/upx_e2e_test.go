@@ -68,8 +68,8 @@ try:
     pydantic_core.SchemaValidator(pydantic_core.core_schema.int_schema()).validate_python("x")
     raise AssertionError
 except pydantic_core.ValidationError: pass
-assert subprocess.run([sys.executable, "-c", "print(5)"], capture_output=True, check=True).stdout == b"5\\n"
-assert subprocess.run("echo $((6*7))", shell=True, capture_output=True, check=True).stdout == b"42\\n"
+assert subprocess.run([sys.executable, "-c", "print(5)"], capture_output=True, check=True).stdout == b"5\n"
+assert subprocess.run("echo $((6*7))", shell=True, capture_output=True, check=True).stdout == b"42\n"
 `)
 	steps.steps = nil
 	again, err := UPX.Run(t.Context(), in)
