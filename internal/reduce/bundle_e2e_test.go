@@ -57,6 +57,7 @@ chmod 755 /opt/app/onefile /opt/app/section
 // all of them as before.
 func TestBundle(t *testing.T) {
 	in, archive := realSystems(t)
+	in.Systems.UPX = upxSystem(t, archive)
 	compiler, err := archive.System(t.Context(), "bookworm", []string{"gcc", "libc6-dev", "libpython3.11"}, v1.Platform{OS: "linux", Architecture: "amd64"})
 	if err != nil {
 		t.Fatal(err)

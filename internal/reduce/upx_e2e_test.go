@@ -14,7 +14,8 @@ import (
 // A whole system's programs and libraries, and a wheel's, which patchelf has
 // written: whatever is packed runs, and what is not is named.
 func TestUPXOfASystem(t *testing.T) {
-	in := real(t)
+	in, archive := realSystems(t)
+	in.Systems.UPX = upxSystem(t, archive)
 	in.Systems.Python = add(t, in.Systems.Python, slices.Concat(wheel(t, in, "PyYAML==6.0.2"), wheel(t, in, "pydantic-core==2.27.2"), wheel(t, in, "msgpack==1.1.0"), wheel(t, in, "typing-extensions==4.12.2"))...)
 	in.Tree = in.Systems.Python.Filter(func(e tree.Entry) bool { // what an image has, or nearly so
 		return e.IsDir() || packedInTest.MatchString(e.Path)
