@@ -1,0 +1,45 @@
+package variant
+
+import (
+	"context"
+	_ "embed"
+
+	"exuvia/internal/plan"
+)
+
+// Pex packs the app as pex does.
+var Pex = Variant{
+	Name:  "pex",
+	Short: "one zipapp by pex, on the slim Python image",
+	Doc: `pex packs the project and, as wheels, its dependencies into one executable
+archive, which the base's Python runs. At the first start in a container it is
+unpacked below /tmp/pex, which PEX_ROOT changes; Python then compiles the
+modules that are imported. (pex's own --compile puts bytecode beside the
+project's sources, where Python does not look for it.) Files of the project
+that are not Python's stay in /app too. On a base without the same Python, that
+comes along with its whole library.`,
+	Base: "-slim",
+	Plan: planPex,
+}
+
+//go:embed locks/pex.txt
+var pexLock string
+
+// pexVenv is where the distributions lie as pex wants them: as a virtual
+// environment, from which it takes them without an index.
+const pexVenv = "/tmp/venv"
+
+func planPex(_ context.Context, in Input) (*plan.Plan, error) {
+	python := "/" + in.Python.Exe
+	gather, from := gatherOwn(in, zipappStage), ""
+	if hasSite(in) {
+		gather += "\n" + python + " -m venv --without-pip " + pexVenv +
+			"\ncp -r " + quote(zipappApp+"/"+in.Python.Site) + "/. " + pexVenv + "/lib/python" + in.Python.Version + "/site-packages/" +
+			"\nif [ -d " + quote(zipappApp+"/"+in.Python.Scripts) + " ]; then cp -r " + quote(zipappApp+"/"+in.Python.Scripts) + "/. " + pexVenv + "/bin/; fi"
+		from = " --venv-repository " + pexVenv
+	}
+	return zipapp(in, "pex", pexLock, nil, gather, func(archive string) string {
+		return python + " -s -m pex" + from + " --sources-directory " + zipappStage + " --entry-point " + zipappModule + ":main" +
+			" --python-shebang " + python + " --no-pypi --pex-root /tmp/pex-root --runtime-pex-root /tmp/pex --output-file " + archive
+	}), nil
+}
