@@ -94,6 +94,9 @@ func (a *app) mainModules() []string {
 
 // walked says where an error is from that is not the user's.
 func walked(err error) error {
+	if err == nil {
+		return nil
+	}
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
