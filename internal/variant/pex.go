@@ -38,8 +38,13 @@ func planPex(_ context.Context, in Input) (*plan.Plan, error) {
 			"\nif [ -d " + quote(zipappApp+"/"+in.Python.Scripts) + " ]; then cp -r " + quote(zipappApp+"/"+in.Python.Scripts) + "/. " + pexVenv + "/bin/; fi"
 		from = " --venv-repository " + pexVenv
 	}
-	return zipapp(in, "pex", pexLock, nil, gather, func(archive string) string {
+	p := zipapp(in, "pex", pexLock, nil, gather, func(archive string) string {
 		return python + " -s -m pex" + from + " --sources-directory " + zipappStage + " --entry-point " + zipappModule + ":main" +
-			" --python-shebang " + python + " --no-pypi --pex-root /tmp/pex-root --runtime-pex-root /tmp/pex --output-file " + archive
-	}), nil
+			" --python-shebang " + python + " --no-pypi --pex-root /tmp/pex-root --output-file " + archive
+	})
+	// What --runtime-pex-root says is looked at only after $HOME was tried.
+	if _, ok := in.Project.Settings.Env["PEX_ROOT"]; !ok {
+		p.Config.Env = append(p.Config.Env, "PEX_ROOT=/tmp/pex")
+	}
+	return p, nil
 }
