@@ -46,5 +46,13 @@ func planPex(_ context.Context, in Input) (*plan.Plan, error) {
 	if _, ok := in.Project.Settings.Env["PEX_ROOT"]; !ok {
 		p.Config.Env = append(p.Config.Env, "PEX_ROOT=/tmp/pex")
 	}
+	// pex warns on stderr where it cannot ask ldd, a script for bash, which C
+	// library there is.
+	for _, need := range []string{"usr/bin/ldd", "bin/bash"} {
+		_, has := in.Base.Tree.Resolve(need)
+		if _, ok := in.System.Tree.Resolve(need); ok && !has {
+			p.Roots = append(p.Roots, plan.Root{Path: need, Why: "pex asks ldd for the C library"})
+		}
+	}
 	return p, nil
 }
