@@ -35,7 +35,8 @@ type build struct {
 	lean    *tree.Tree
 	env     []string // of the image, found out by passes
 	moves   []reduce.Move
-	image   v1.Image // as read back from the store
+	symbols *tree.Tree // what strip dropped, for debuggers; nil for none
+	image   v1.Image   // as read back from the store
 	out     *report.Build
 }
 
@@ -71,7 +72,9 @@ func (p *Pipeline) build(ctx context.Context, r Request) (*report.Build, error) 
 			return b.out, err
 		}
 	}
-	return b.out, b.phases(ctx, &b.out.Timings, phase{"publish", "publishing", b.publish})
+	return b.out, b.phases(ctx, &b.out.Timings, phase{"publish", "publishing", func(ctx context.Context) error {
+		return errors.Join(b.publish(ctx), b.writeSymbols())
+	}})
 }
 
 // Plan goes as far as deciding how the image is made, and gives the plan.
@@ -240,7 +243,7 @@ func (b *build) check(ctx context.Context) error {
 // still there.
 func (b *build) known() (*report.Build, bool) {
 	var digest string
-	if b.NoVerify || b.Anew || !b.Cache.Lookup("build", b.key, &digest) {
+	if b.NoVerify || b.Anew || b.Symbols != "" || !b.Cache.Lookup("build", b.key, &digest) {
 		return nil, false
 	}
 	img, err := b.Store.Get(digest)

@@ -72,24 +72,49 @@ func (b *build) reduce(ctx context.Context) error {
 	if err := b.subtract(); err != nil {
 		return err
 	}
+	systems := reduce.Systems{Python: b.walked, Tools: b.tools.Tree}
 	for _, p := range b.plan.Passes {
 		pass, err := reduce.Named(p.Name)
 		if err != nil {
 			return err
 		}
+		if p.Name == "upx" {
+			if systems.UPX, err = b.upx(ctx); err != nil {
+				return err
+			}
+		}
+		if p.Name == "strip" && b.Symbols != "" {
+			p.Options = map[string]string{"symbols": "true"}
+		}
 		b.Log.Debug("pass", "name", p.Name)
 		out, err := pass.Run(ctx, reduce.Input{
 			Tree: b.lean, Python: b.runtime, Engine: b.Engine, Store: b.Cache, Options: p.Options,
-			Systems: reduce.Systems{Python: b.walked, Tools: b.tools.Tree},
+			Systems: systems,
 		})
 		if err != nil {
 			return fmt.Errorf("pass %s: %w", p.Name, err)
 		}
 		b.lean = out.Tree
 		b.moves = append(b.moves, out.Moves...)
+		b.env = append(b.env, out.Env...)
 		b.out.Notes = append(b.out.Notes, out.Notes...)
+		if out.Symbols != nil {
+			b.symbols = out.Symbols
+		}
 	}
 	return b.onBase()
+}
+
+// upxSuite is the Debian suite whose UPX is new enough: older ones pack
+// libraries that crash.
+const upxSuite = "debian:trixie"
+
+func (b *build) upx(ctx context.Context) (*tree.Tree, error) {
+	tools, err := b.Bases.Tools(ctx, upxSuite, []string{"upx-ucl", "dash"}, b.platform)
+	if err != nil {
+		return nil, err
+	}
+	return tools.Tree, nil
 }
 
 // Names of the layers, by rate of change: the first changes least.
@@ -116,11 +141,13 @@ func (b *build) layerOf(e tree.Entry) string {
 // assemble writes the image to the store, where it has no name yet, and reads
 // it back.
 func (b *build) assemble(ctx context.Context) error {
+	config := b.plan.Config
+	config.Env = slices.Concat(config.Env, b.env)
 	parts := oci.Split(b.lean, b.layerOf, layerSystem, layerDependencies, layerApp)
 	if b.base.Image == nil && b.base.Tree.Len() > 0 {
 		parts = append([]oci.LayerSpec{{Name: layerBase, Tree: b.base.Tree}}, parts...)
 	}
-	img, layers, err := oci.Assemble(ctx, b.Cache, parts, b.plan.Config, oci.Meta{
+	img, layers, err := oci.Assemble(ctx, b.Cache, parts, config, oci.Meta{
 		Platform: b.Platform, Epoch: b.Epoch, Base: b.base.Ref, Name: b.project.Name, Version: b.project.Version, On: b.base.Image,
 	})
 	if err != nil {
@@ -194,7 +221,7 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 		return nil, fmt.Errorf("putting the unreduced app on %s: %w", b.base.Ref, err)
 	}
 	checks := verify.Static(lean.Tree, before, lean.Config)
-	libraries, err := loads(lean.Tree, before)
+	libraries, err := loads(lean.Tree, before, lean.Config)
 	if err != nil {
 		return checks, err
 	}
@@ -218,8 +245,8 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 
 // loads checks that every ELF file of the image finds its libraries without a
 // loader's cache. What was lacking before is not the image's fault.
-func loads(lean, full *tree.Tree) (report.Check, error) {
-	missing, err := sharedlib.Missing(lean)
+func loads(lean, full *tree.Tree, c plan.Config) (report.Check, error) {
+	missing, err := sharedlib.Missing(lean, sharedlib.EnvPath(c.Env)...)
 	if err == nil && len(missing) > 0 {
 		var before []string
 		before, err = sharedlib.Missing(full)

@@ -77,4 +77,5 @@ type Request struct {
 	NoVerify  bool
 	Anew      bool // do not take what an earlier build of the same gave
 	Publish   []publish.Publisher
+	Symbols   string // directory for the symbols that strip drops, by build id; "" drops them
 }
