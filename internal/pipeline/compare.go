@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -37,21 +35,7 @@ type Choice struct {
 
 // Name is what a choice is called: its variant and its options.
 func (c Choice) Name() string {
-	words := []string{c.Settings.Variant}
-	for _, k := range slices.Sorted(maps.Keys(c.Options)) {
-		words = append(words, k+"="+c.Options[k])
-	}
-	return strings.Join(words, " ")
-}
-
-// tag is the name as an image's tag may be written.
-func (c Choice) tag() string {
-	return strings.Map(func(r rune) rune {
-		if r == '_' || r == '-' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '-'
-	}, c.Name())
+	return report.Row{Variant: c.Settings.Variant, Options: c.Options}.Label()
 }
 
 // candidate is an image of a comparison on its way.
@@ -153,7 +137,7 @@ func (c *candidate) make(ctx context.Context, r CompareRequest) error {
 	p.Settings = project.Merge(v.Known(p.Settings), c.Settings)
 	a.project = &p
 	request := r.Request
-	request.Reference = cmp.Or(p.Settings.Name, p.Name) + ":" + c.tag()
+	request.Reference = cmp.Or(p.Settings.Name, p.Name) + ":" + report.TagOf(c.Name())
 	c.build = a.newBuild(request)
 	b := c.build
 	if err := b.choose(); err != nil {
@@ -279,9 +263,6 @@ func (p *Pipeline) summary(r CompareRequest, list []*candidate) *report.Comparis
 			out.Project, out.Python, out.Platform, out.System = a.project.Name, a.runtime.Full, a.platform.String(), a.system.Ref
 		}
 	}
-	slices.SortStableFunc(out.Rows, func(a, b report.Row) int {
-		none := func(r report.Row) int { return min(1, len(r.Digest)) }
-		return cmp.Or(cmp.Compare(none(b), none(a)), cmp.Compare(a.Size, b.Size))
-	})
+	report.SortRows(out.Rows)
 	return out
 }

@@ -15,7 +15,7 @@ func TestChoiceNames(t *testing.T) {
 	if got := c.Name(); got != "lean base=debian:bookworm-slim upx=all" {
 		t.Errorf("name is %q", got)
 	}
-	if got := c.tag(); got != "lean-base-debian-bookworm-slim-upx-all" {
+	if got := report.TagOf(c.Name()); got != "lean-base-debian-bookworm-slim-upx-all" {
 		t.Errorf("tag is %q", got)
 	}
 }

@@ -159,11 +159,24 @@ func tag(r Row) string {
 	switch {
 	case t == "":
 		return r.Label()
+	case t == TagOf(r.Label()):
+		return t
 	case strings.HasPrefix(t, r.Variant):
 		return strings.Join(append([]string{t}, options(r)...), " ")
 	default:
 		return t + " " + r.Label()
 	}
+}
+
+// TagOf makes a name of what an image's tag may have (the OCI distribution
+// specification): other characters become "-".
+func TagOf(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, name)
 }
 
 // splitReference parts "host:5000/name:tag" at its last colon.
