@@ -114,17 +114,14 @@ func (a *app) chooseSystem(ctx context.Context) error {
 	if a.system, err = a.Bases.Base(ctx, ref, a.platform); err != nil {
 		return err
 	}
-	if a.system.Python == "" {
-		return fault.New(fault.Base, "name one that has a Python with --system, such as debian:bookworm", "%s has no Python", a.system.Ref)
-	}
-	return nil
+	return a.system.CanInstall()
 }
 
 // baseAsSystem makes the base the system too if the project can run on its
 // Python: then that stays as it is, and only the app comes on top.
 func (a *app) baseAsSystem(ctx context.Context, ref string) (bool, error) {
 	b, err := a.Bases.Base(ctx, ref, a.platform)
-	if err != nil || b.Python == "" {
+	if err != nil || b.CanInstall() != nil {
 		return false, err
 	}
 	rt, err := python.Describe(ctx, a.Engine, b.Tree, b.Python)
