@@ -258,12 +258,27 @@ func TestSystemFromRegistry(t *testing.T) {
 	if err := remote.Write(tag, debianImage(t, m, "debian:bookworm")); err != nil {
 		t.Fatal(err)
 	}
-	b := m.build("--system", host+"/python:3.11", "--reference", "onbase:1", project(t, map[string]string{"main.py": "import ssl\nprint('hello', ssl.OPENSSL_VERSION[:9])\n"}))
+	dir := project(t, map[string]string{"main.py": "import ssl\nprint('hello', ssl.OPENSSL_VERSION[:9])\n"})
+	b := m.build("--system", host+"/python:3.11", "--reference", "onbase:1", dir)
 	if b.System != host+"/python:3.11" || !b.Verified || !strings.HasPrefix(b.Python, "3.11.") {
 		t.Errorf("built %+v", b)
 	}
 	if out := m.must("run", "onbase:1"); out != "hello OpenSSL 3\n" {
 		t.Errorf("it says %q", out)
+	}
+	// On top of it, its Python stays, and the app alone is added.
+	b = m.build("--base", host+"/python:3.11", "--reference", "onbase:2", dir)
+	added := b.Size
+	for _, l := range b.Layers {
+		if l.Name == "base" {
+			added -= l.Size
+		}
+	}
+	if b.System != b.Base || !b.Verified || added > 100_000 {
+		t.Errorf("%d bytes were added: %+v", added, b)
+	}
+	if out := m.must("run", "onbase:2"); out != "hello OpenSSL 3\n" {
+		t.Errorf("on top of it, it says %q", out)
 	}
 }
 
