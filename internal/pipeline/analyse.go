@@ -155,6 +155,8 @@ func (f *finders) needs(g *reach.Graph) plan.Needs {
 			packages[path.Base(path.Dir(p))] = true
 		case sharedlib.KindNeeded, sharedlib.KindDlopen:
 			n.Libraries = append(n.Libraries, p)
+		case kindProgram:
+			n.Programs = append(n.Programs, p)
 		}
 	}
 	slices.Sort(n.Modules)

@@ -17,6 +17,8 @@ type programFinder struct {
 	dist string // the project, where it is installed as a distribution
 }
 
+const kindProgram = "program" // of edges
+
 // maxProgramSource bounds a source that is searched, in bytes.
 const maxProgramSource = 16 << 20
 
@@ -50,7 +52,7 @@ func (f programFinder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, erro
 func (f programFinder) program(out []reach.Edge, places []string, note string) []reach.Edge {
 	for _, p := range places {
 		if e, ok := f.t.Resolve(p); ok && e.IsRegular() {
-			return append(out, reach.Edge{To: p, Kind: "program", Note: note})
+			return append(out, reach.Edge{To: p, Kind: kindProgram, Note: note})
 		}
 	}
 	return out

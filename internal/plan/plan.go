@@ -62,6 +62,7 @@ type Needs struct {
 	Data      []string `json:"data"`      // paths of data files
 	Metadata  []string `json:"metadata"`  // distributions whose metadata is kept
 	Libraries []string `json:"libraries"` // paths of shared libraries
+	Programs  []string `json:"programs"`  // paths of programs that the project's own code starts
 }
 
 // Step is one command in a root tree. It may add files and change none; what

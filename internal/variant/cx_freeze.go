@@ -33,6 +33,6 @@ func planCxFreeze(_ context.Context, in Input) (*plan.Plan, error) {
 	}
 	return f.plan(in, frozenBy{
 		variant: "cx_freeze", tool: "cx_Freeze", script: "cx_freeze.py", lock: cxFreezeLock,
-		packages: []string{"bash", "libc-bin", "patchelf", "libpython" + in.Python.Version + "?"},
+		packages: []string{"bash", "libc-bin", "libpython" + in.Python.Version + "?"},
 	})
 }

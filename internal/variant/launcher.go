@@ -164,6 +164,9 @@ func (f *frozen) data(in Input) {
 	for _, p := range in.Needs.Data {
 		wanted[p] = true
 	}
+	for _, p := range in.Needs.Programs {
+		f.roots = append(f.roots, plan.Root{Path: p, Why: "a program that the project starts"})
+	}
 	metadata := make(map[string]bool)
 	for _, m := range in.Needs.Metadata {
 		metadata[project.Normalise(m)] = true
