@@ -32,7 +32,7 @@ func settingFlags(f *pflag.FlagSet, s *project.Settings) {
 	f.StringArrayVar(&s.Writable, "writable", nil, "directory that stays writable where the root is read-only")
 	f.StringSliceVar(&s.Passes, "passes", nil, "reductions to run, in this order, in place of the variant's own")
 	f.StringSliceVar(&s.Disable, "disable", nil, "reductions not to run")
-	f.IntVar(&s.Optimize, "optimize", 0, "optimisation level of bytecode: 1 drops asserts, 2 docstrings too")
+	f.IntVar(&s.Optimize, "optimize", 0, "optimisation level of bytecode: 1 drops asserts, 2 also the docstrings of dependencies")
 	f.StringVar(&s.Bytecode, "bytecode", "", `"legacy": bytecode in place of sources; "pycache": beside them; "none" (default: the variant's)`)
 	switchVar(f, &s.Strip, "strip", "drop the symbols of ELF files, or not with --strip=false (default: the variant's)")
 	f.StringVar(&s.UPX, "upx", "", `pack with UPX: "executables", or "all" for shared libraries too (default "no")`)

@@ -43,7 +43,7 @@ var documented = []setting{
 	{"writable", `["/data"]`, "directories that stay writable where the root is read-only; /tmp always does"},
 	{"passes", `["bytecode", "strip"]`, "reductions to run, in this order, in place of the variant's own"},
 	{"disable", `["archive"]`, "reductions not to run"},
-	{"optimize", `0`, "optimisation of bytecode: 1 drops asserts, 2 docstrings too"},
+	{"optimize", `0`, "optimisation of bytecode: 1 drops asserts, 2 also the docstrings of dependencies"},
 	{"bytecode", `"legacy"`, `"legacy": bytecode in place of sources; "pycache": beside them; "none": sources only; the default is the variant's`},
 	{"strip", `true`, "whether ELF files lose their symbols; the default is the variant's"},
 	{"upx", `"executables"`, `pack with UPX: "executables", or "all" for shared libraries too; default "no"`},

@@ -31,7 +31,8 @@ and bytecode is in __pycache__, where Python itself puts it. It holds by the
 hash of its source, since files of an image have no times of their own; so what
 is mounted over a source is compiled anew, which costs no start that was
 measured anything. The option optimize is 0, 1 or 2, as python, python -O and
-python -OO. From __pycache__ an interpreter takes bytecode of its own level
+python -OO; but the project's own docstrings stay, for frameworks show them: as
+the help of a command, as the description of a route. From __pycache__ an interpreter takes bytecode of its own level
 only, so with mode=pycache the image sets PYTHONOPTIMIZE to it; bytecode in
 place of a source is taken at any level, and what Python compiles at run time
 stays as it was. Project names the distribution that is the app, where it is
@@ -69,6 +70,9 @@ func runBytecode(ctx context.Context, in Input) (Output, error) {
 		}
 		if s != nil {
 			s.Optimize = optimize
+			if k.origin(e) == tree.Project {
+				s.Optimize = min(optimize, 1) // its docstrings are texts that frameworks show
+			}
 			sources, origins = append(sources, *s), append(origins, e)
 		}
 	}

@@ -32,7 +32,7 @@ def state(name):
 // environment that the pass asks for.
 func TestBytecodeModes(t *testing.T) {
 	in := real(t)
-	from := tree.Origin{Kind: tree.Project, Name: "app"}
+	from := tree.Origin{Kind: tree.Dist, Name: "lib"}
 	var err error
 	if in.Tree, err = tree.New(tree.File("app/mod.py", 0o644, []byte(moduleText), from), tree.File("app/prog.py", 0o755, []byte(programText), from)); err != nil {
 		t.Fatal(err)
