@@ -5,15 +5,19 @@ E2E      = -tags e2e -timeout 40m
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit e2e lint golden bench fuzz
+.PHONY: build demo demo-all test unit e2e lint golden bench fuzz
 
 build:
 	$(GO) build -trimpath -o bin/exuvia ./cmd/exuvia
 
-# Builds the example, boots it, asks it, and shows its size.
+# Builds the example as every variant that does not take minutes, boots and asks
+# each, and shows them side by side.
 demo: build
-	./bin/exuvia build examples/rest-app
-	./hack/demo ./bin/exuvia rest-app
+	./bin/exuvia compare --html bin/compare.html examples/rest-app
+
+# The same with the variants that do take minutes.
+demo-all: build
+	./bin/exuvia compare --all --html bin/compare.html examples/rest-app
 
 # All tests: lint, unit and script tests, then real images.
 test: lint unit e2e
