@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -244,18 +246,27 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 }
 
 // loads checks that every ELF file of the image finds its libraries without a
-// loader's cache. What was lacking before is not the image's fault.
+// loader's cache. What was lacking before is not the image's fault; a bundle
+// has files at other places.
 func loads(lean, full *tree.Tree, c plan.Config) (report.Check, error) {
 	missing, err := sharedlib.Missing(lean, sharedlib.EnvPath(c.Env)...)
 	if err == nil && len(missing) > 0 {
 		var before []string
 		before, err = sharedlib.Missing(full)
-		missing = slices.DeleteFunc(missing, func(m string) bool { return slices.Contains(before, m) })
+		missing = slices.DeleteFunc(missing, func(m string) bool {
+			return slices.ContainsFunc(before, func(o string) bool { return anywhere(o) == anywhere(m) })
+		})
 	}
 	if err != nil {
 		return report.Check{}, fmt.Errorf("looking for shared libraries: %w", err)
 	}
 	return verify.Libraries(missing), nil
+}
+
+// anywhere is a line of [sharedlib.Missing] without the file's directory.
+func anywhere(line string) string {
+	file, what, _ := strings.Cut(line, " ")
+	return path.Base(file) + " " + what
 }
 
 // publish gives the image its name, keeps what is known of it beside it, and
