@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -305,11 +306,9 @@ func TestBaseFromDocker(t *testing.T) {
 	}
 	driver := docker(t, host, "info", "--format", "{{.Driver}}")
 	t.Logf("%s: %d bytes in Docker, %d here", driver, size, b.Size)
-	if driver != "overlay2" {
-		missing(t, "Docker's store is "+driver+", which counts otherwise than overlay2")
-	}
-	if size != b.Size {
-		t.Errorf("Docker lists %d bytes, exuvia %d", size, b.Size)
+	named := slices.ContainsFunc(b.Notes, func(n report.Note) bool { return n.Where == "publish" && strings.Contains(n.Text, driver) })
+	if driver == "overlay2" && size != b.Size || named != (size != b.Size) {
+		t.Errorf("Docker lists %d bytes in %s, exuvia %d; a note names it: %v", size, driver, b.Size, named)
 	}
 	docker(t, host, "image", "rm", "onbase:1")
 	docker(t, host, "pull", registry+"/app:1") // of one form, which Docker 20.10 takes

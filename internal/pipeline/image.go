@@ -309,6 +309,26 @@ func (b *build) deliver(ctx context.Context) error {
 			return err
 		}
 		b.out.Published = append(b.out.Published, where)
+		if l, ok := p.(lister); ok {
+			b.noteListed(ctx, l, where)
+		}
 	}
 	return nil
+}
+
+// lister is a publisher that says how large an image is where it went.
+type lister interface {
+	Listed(ctx context.Context, where string) (size int64, store string, err error)
+}
+
+// noteListed says so where an image has another size in the list of who has it
+// now: not every store counts the bytes of files.
+func (b *build) noteListed(ctx context.Context, l lister, where string) {
+	size, store, err := l.Listed(ctx, where)
+	switch {
+	case err != nil:
+		b.Log.Warn("asking for the size of a published image", "image", where, "error", err)
+	case size != b.out.Size:
+		b.out.Notes = append(b.out.Notes, report.Note{Where: "publish", Path: where, Text: fmt.Sprintf("is listed with %s: the store %s counts otherwise than the files' %s", report.Megabytes(size), store, report.Megabytes(b.out.Size))})
+	}
 }

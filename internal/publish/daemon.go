@@ -64,6 +64,23 @@ func (d Daemon) Publish(ctx context.Context, img v1.Image) (string, error) {
 	return "docker:" + ref, nil
 }
 
+// Listed gives the size of a loaded image as Docker lists it, in bytes, and the
+// name of the store that it counts in: "overlay2", "vfs", "overlayfs" of
+// containerd.
+func (d Daemon) Listed(ctx context.Context, where string) (size int64, store string, err error) {
+	c, err := d.connect()
+	if err != nil {
+		return 0, "", err
+	}
+	defer c.Close()
+	image, err := c.ImageInspect(ctx, strings.TrimPrefix(where, "docker:"))
+	if err != nil {
+		return 0, "", err
+	}
+	info, err := c.Info(ctx, client.InfoOptions{})
+	return image.Size, info.Info.Driver, err
+}
+
 func (d Daemon) connect() (*client.Client, error) {
 	var options []client.Opt
 	if d.CertPath != "" {

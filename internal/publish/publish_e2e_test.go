@@ -315,6 +315,9 @@ func TestDocker(t *testing.T) {
 	if got := dockerSays(t, host, "run", "--rm", "--network=none", "--read-only", "app:1"); got != seen {
 		t.Errorf("the container saw\n%s, want\n%s", got, seen)
 	}
+	if size, store, err := (Daemon{Host: host}).Listed(t.Context(), "docker:app:1"); err != nil || size == 0 || store != "vfs" {
+		t.Errorf("it is listed with %d bytes in the store %q, %v", size, store, err)
+	}
 	publish(t, Daemon{Host: host}, img) // again
 
 	config, err := img.ConfigName()
