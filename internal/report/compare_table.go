@@ -331,12 +331,12 @@ func listed(names []string, n int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
 }
 
-// rowNotes are the notes of a row, those that say the same of several files as
+// noteLines are notes for people, those that say the same of several files as
 // one.
-func rowNotes(r Row) []string {
+func noteLines(notes []Note) []string {
 	paths := make(map[Note][]string)
 	var order []Note
-	for _, n := range r.Notes {
+	for _, n := range notes {
 		kind := Note{Where: n.Where, Text: n.Text}
 		if _, seen := paths[kind]; !seen {
 			order = append(order, kind)
@@ -357,7 +357,7 @@ func rowNotes(r Row) []string {
 func notes(c Comparison) []remark {
 	var out []remark
 	for _, r := range c.Rows {
-		for _, n := range rowNotes(r) {
+		for _, n := range noteLines(r.Notes) {
 			out = append(out, remark{r.Label(), n})
 		}
 	}

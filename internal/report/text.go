@@ -22,8 +22,8 @@ func WriteText(w io.Writer, b Build) error {
 	writeLayers(&out, b)
 	writeChecks(&out, b)
 	writeTimings(&out, b)
-	for _, n := range b.Notes {
-		fmt.Fprintf(&out, "note: %s\n", clean(noteText(n)))
+	for _, n := range noteLines(b.Notes) {
+		fmt.Fprintf(&out, "note: %s\n", clean(n))
 	}
 	for _, p := range b.Published {
 		fmt.Fprintf(&out, "published: %s\n", clean(p))
