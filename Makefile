@@ -35,7 +35,7 @@ e2e:
 
 # Rewrites the golden files; look at the difference before committing it.
 golden:
-	$(GO) test ./internal/report ./internal/variant -update
+	$(GO) test ./internal/dockerfile ./internal/report ./internal/variant -update
 
 bench: build
 	$(GO) run ./bench

@@ -63,7 +63,7 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 	f := c.Flags()
 	settingFlags(f, &b.settings)
 	f.StringVar(&b.ref, "reference", "", "name:tag of the image in the local store (default: the project's name)")
-	f.StringArrayVarP(&b.outputs, "output", "o", nil, "also write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE or FILE.tar")
+	f.StringArrayVarP(&b.outputs, "output", "o", nil, "also write the image: oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:FILE or FILE.tar")
 	f.StringArrayVar(&b.push, "push", nil, "also push the image to a registry, as this reference")
 	f.BoolVar(&b.insecure, "insecure", false, "push over plain HTTP also to other hosts than this")
 	f.BoolVar(&b.load, "load", false, "also load the image into the running Docker")

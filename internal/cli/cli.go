@@ -150,7 +150,7 @@ lock taken, 130 interrupted; 1 is a defect of exuvia.`,
 	f.BoolVar(&a.debug, "debug", false, "log every step to stderr")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
-		newBuild(a), newCompare(a), newVerify(a), newMeasure(a), newRun(a), newWhy(a),
+		newBuild(a), newDockerfile(a), newCompare(a), newVerify(a), newMeasure(a), newRun(a), newWhy(a),
 		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newPasses(a), newVersion(a),
 	)
 	explainArgs(root)

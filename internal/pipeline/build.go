@@ -10,6 +10,7 @@ import (
 
 	"exuvia/internal/base"
 	"exuvia/internal/cas"
+	"exuvia/internal/dockerfile"
 	"exuvia/internal/fault"
 	"exuvia/internal/oci"
 	"exuvia/internal/plan"
@@ -85,6 +86,18 @@ func (p *Pipeline) Plan(ctx context.Context, r Request) (*plan.Plan, error) {
 	}
 	err = b.phases(ctx, &b.out.Timings, phase{"plan", "deciding", b.decide})
 	return b.plan, err
+}
+
+// Dockerfile goes as far as Plan, and writes the plan as a Dockerfile.
+func (p *Pipeline) Dockerfile(ctx context.Context, r Request) (string, error) {
+	b, err := p.studied(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	if err := b.phases(ctx, &b.out.Timings, phase{"plan", "deciding", b.decide}); err != nil {
+		return "", err
+	}
+	return dockerfile.Write(dockerfile.Input{Input: b.input, Plan: b.plan, Files: b.installed.Inputs})
 }
 
 // Verify compares an image of the store with the unreduced app of a project.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"exuvia/internal/fault"
@@ -27,6 +28,7 @@ type Form string
 const (
 	OCI    Form = "oci-archive"    // an OCI layout as a tar archive
 	Docker Form = "docker-archive" // what docker save writes and docker load reads
+	RootFS Form = "rootfs"         // the image's files without its layers and configuration, for ADD in a Dockerfile
 )
 
 // Archive writes an image to a tar archive. A file of that name is replaced
@@ -83,8 +85,11 @@ func (a Archive) write(ctx context.Context, img v1.Image) error {
 	}
 	defer root.Close()
 	return create(root, file, func(w io.Writer) error {
-		if a.Form == OCI {
+		switch a.Form {
+		case OCI:
 			return writeOCI(ctx, w, img)
+		case RootFS:
+			return writeRootFS(ctx, w, img)
 		}
 		return writeDocker(ctx, w, img)
 	})
@@ -150,4 +155,12 @@ func writeDocker(ctx context.Context, w io.Writer, img v1.Image) error {
 		return err
 	}
 	return tarball.Write(ref, img, stoppable(ctx, w))
+}
+
+// writeRootFS writes the files of all layers as one archive.
+func writeRootFS(ctx context.Context, w io.Writer, img v1.Image) error {
+	r := mutate.Extract(img)
+	defer r.Close()
+	_, err := io.Copy(stoppable(ctx, w), r)
+	return err
 }

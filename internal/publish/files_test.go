@@ -393,3 +393,39 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// ADD in a Dockerfile unpacks it: the files of all layers, without the layers.
+func TestRootFS(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "root.tar")
+	img := image(t, 1)
+	if got := publish(t, Archive{file, RootFS}, img); got != "rootfs:"+file {
+		t.Errorf("published as %q", got)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[string]bool)
+	for _, l := range layers {
+		r, err := l.Uncompressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := tar.NewReader(r)
+		for h, err := tr.Next(); err == nil; h, err = tr.Next() {
+			want[h.Name] = true
+		}
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tr := tar.NewReader(f)
+	for h, err := tr.Next(); err == nil; h, err = tr.Next() {
+		delete(want, h.Name)
+	}
+	if len(want) > 0 || len(layers) == 0 {
+		t.Errorf("it lacks %v", want)
+	}
+}

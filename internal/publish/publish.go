@@ -52,11 +52,12 @@ func nameOf(img v1.Image) string {
 //	oci:DIR              an OCI layout, added to where there is one
 //	oci-archive:FILE     an OCI layout in a tar archive
 //	docker-archive:FILE  what docker save writes and docker load reads
+//	rootfs:FILE          the image's files alone, in a tar archive
 //	FILE.tar             the same as docker-archive:FILE.tar
 //
 // Anything else is a fault of kind Usage.
 func Parse(output string) (Publisher, error) {
-	const hint = "write oci:DIR, oci-archive:FILE, docker-archive:FILE or FILE.tar"
+	const hint = "write oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:FILE or FILE.tar"
 	form, path, ok := strings.Cut(output, ":")
 	if !ok {
 		if strings.HasSuffix(output, ".tar") {
@@ -72,6 +73,8 @@ func Parse(output string) (Publisher, error) {
 		return Layout{Dir: path}, nil
 	case "oci-archive":
 		return Archive{File: path, Form: OCI}, nil
+	case "rootfs":
+		return Archive{File: path, Form: RootFS}, nil
 	case "docker-archive":
 		return Archive{File: path, Form: Docker}, nil
 	}

@@ -52,6 +52,7 @@ func TestParse(t *testing.T) {
 		"oci:/tmp/a:b":            Layout{Dir: "/tmp/a:b"},
 		"oci-archive:app.tar":     Archive{File: "app.tar", Form: OCI},
 		"docker-archive:app.tar":  Archive{File: "app.tar", Form: Docker},
+		"rootfs:app.tar":          Archive{File: "app.tar", Form: RootFS},
 		"dist/app.tar":            Archive{File: "dist/app.tar", Form: Docker},
 		"docker-archive:a b.data": Archive{File: "a b.data", Form: Docker},
 	} {
