@@ -19,7 +19,7 @@ import (
 // image that answers as the project does. No image can be pulled here, so
 // Debian systems that exuvia assembles stand for Docker's own.
 func TestDockerfiles(t *testing.T) {
-	d := startDocker(t)
+	d := startBuilder(t)
 	m := newMachine(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -80,14 +80,15 @@ func pipOf(t *testing.T) string {
 	return dir
 }
 
-// docker is a dockerd of the test.
-type docker struct {
+// builder is a dockerd of the test.
+type builder struct {
 	t    *testing.T
 	host string
 }
 
-// startDocker runs a dockerd that touches nothing of the host's.
-func startDocker(t *testing.T) *docker {
+// startBuilder runs a dockerd that touches nothing of the host's, with the
+// storage that builds need: each step of one would copy all files else.
+func startBuilder(t *testing.T) *builder {
 	t.Helper()
 	for _, p := range []string{"dockerd", "docker"} {
 		if _, err := exec.LookPath(p); err != nil || os.Getuid() != 0 {
@@ -107,7 +108,7 @@ func startDocker(t *testing.T) *docker {
 		}
 	})
 	at := func(name string) string { return filepath.Join(dir, name) }
-	d := &docker{t, "unix://" + at("socket")}
+	d := &builder{t, "unix://" + at("socket")}
 	c := exec.Command("dockerd", "--host", d.host, "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid"), "--iptables=false", "--bridge=none")
 	var log strings.Builder
 	c.Stdout, c.Stderr = &log, &log
@@ -128,7 +129,7 @@ func startDocker(t *testing.T) *docker {
 	return nil
 }
 
-func (d *docker) says(args ...string) string {
+func (d *builder) says(args ...string) string {
 	d.t.Helper()
 	out, err := exec.Command("docker", append([]string{"--host", d.host}, args...)...).CombinedOutput()
 	if err != nil {
@@ -138,13 +139,13 @@ func (d *docker) says(args ...string) string {
 }
 
 // build builds with the host's network, since this Docker has none.
-func (d *docker) build(name, dir string) {
+func (d *builder) build(name, dir string) {
 	d.t.Helper()
 	d.says("build", "--network", "host", "--tag", name, dir)
 }
 
 // answer is what a container of the image answers at /.
-func (d *docker) answer(image string) string {
+func (d *builder) answer(image string) string {
 	d.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
