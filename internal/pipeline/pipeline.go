@@ -16,6 +16,7 @@ import (
 	"exuvia/internal/engine"
 	"exuvia/internal/install"
 	"exuvia/internal/oci"
+	"exuvia/internal/plan"
 	"exuvia/internal/project"
 	"exuvia/internal/publish"
 	"exuvia/internal/python"
@@ -43,6 +44,8 @@ type Installer interface {
 	// Tool installs the distributions of a requirements file with hashes
 	// below plan.ToolDir.
 	Tool(ctx context.Context, name, lock string, b *base.Base, rt *python.Runtime) (*tree.Tree, error)
+	// Network gives a step that downloads what the user has configured for it.
+	Network(s plan.Step) (plan.Step, error)
 }
 
 // Engine runs steps and boots images.

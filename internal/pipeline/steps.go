@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,11 +80,11 @@ func (b *build) chooseFinders(ctx context.Context) ([]reach.Finder, error) {
 
 // runSteps runs the plan's steps, in order, and gives their results by name.
 func (b *build) runSteps(ctx context.Context) (engine.Trees, error) {
-	files, err := planFiles(b.plan)
+	trees, err := planFiles(b.plan)
 	if err != nil {
 		return nil, err
 	}
-	trees := engine.Trees{plan.TreeFiles: files, plan.TreeApp: b.installed.App}
+	trees[plan.TreeApp] = b.installed.App
 	for _, s := range b.plan.Systems {
 		b.Progress("assembling the tools: %s", s.Name)
 		if trees[s.Name], err = b.toolSystem(ctx, s); err != nil {
@@ -92,6 +93,11 @@ func (b *build) runSteps(ctx context.Context) (engine.Trees, error) {
 	}
 	for _, s := range b.plan.Steps {
 		b.Progress("%s", s.Name)
+		if s.Network {
+			if s, err = b.installer.Network(s); err != nil {
+				return nil, err
+			}
+		}
 		out, err := b.Engine.Run(ctx, s, trees)
 		if err != nil {
 			return nil, b.stepFault(err)
@@ -141,12 +147,21 @@ func (b *build) toolSystem(ctx context.Context, s plan.ToolSystem) (*tree.Tree, 
 	return root, nil
 }
 
-func planFiles(p *plan.Plan) (*tree.Tree, error) {
-	entries := make([]tree.Entry, len(p.Files))
-	for i, f := range p.Files {
-		entries[i] = tree.File(f.Path, 0o644, []byte(f.Text), tree.Origin{Kind: tree.Made, Name: p.Variant})
+// planFiles gives the trees of the plan's files.
+func planFiles(p *plan.Plan) (engine.Trees, error) {
+	entries := map[string][]tree.Entry{plan.TreeFiles: nil}
+	for _, f := range p.Files {
+		name := cmp.Or(f.Tree, plan.TreeFiles)
+		entries[name] = append(entries[name], tree.File(f.Path, 0o644, []byte(f.Text), tree.Origin{Kind: tree.Made, Name: p.Variant}))
 	}
-	return tree.New(entries...)
+	trees := make(engine.Trees)
+	for name, list := range entries {
+		var err error
+		if trees[name], err = tree.New(list...); err != nil {
+			return nil, fmt.Errorf("making the tree %q: %w", name, err)
+		}
+	}
+	return trees, nil
 }
 
 // noteMissing looks at what is needed and not there. A library that no system

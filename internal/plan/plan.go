@@ -9,7 +9,7 @@ import "time"
 type Plan struct {
 	Variant string       `json:"variant"`
 	Systems []ToolSystem `json:"systems,omitempty"` // roots of the steps
-	Files   []File       `json:"files,omitempty"`   // are the tree "files", which steps mount
+	Files   []File       `json:"files,omitempty"`   // are trees, which steps mount
 	Steps   []Step       `json:"steps,omitempty"`   // in order
 	// Bundle names the steps whose results are in the image, at the paths at
 	// which they were made. All files of them are roots too.
@@ -30,7 +30,7 @@ type Plan struct {
 // Names of trees that any plan may use beside its tool systems and the
 // results of its earlier steps, which are trees by the name of the step.
 const (
-	TreeFiles = "files" // Plan.Files
+	TreeFiles = "files" // Plan.Files that name no tree
 	TreeApp   = "app"   // what installing the project added to the system
 )
 
@@ -51,7 +51,8 @@ type ToolSystem struct {
 
 // File is a text file that a plan brings along.
 type File struct {
-	Path string `json:"path"` // relative to where the tree "files" is mounted
+	Tree string `json:"tree,omitempty"` // that it is in, "" for TreeFiles; a step of all projects mounts none that differs between them
+	Path string `json:"path"`           // relative to where the tree is mounted
 	Text string `json:"text"`
 }
 
