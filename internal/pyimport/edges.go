@@ -128,6 +128,11 @@ func (d *decision) parents() {
 	for _, m := range implicitOf(d.mods, d.file.module) {
 		d.to(m, KindImplicit, d.file.module+" imports it unseen", true)
 	}
+	if k, ok := unseen[d.file.module]; ok && !d.file.std {
+		for _, m := range listOf(d.mods, k.names) {
+			d.to(m, KindImplicit, d.file.module+" "+k.why, true)
+		}
+	}
 	if d.file.isPackage && !d.file.std {
 		if p := d.mods.with(path.Dir(d.file.Path) + "/__main__"); p != "" {
 			d.to(module{name: d.file.module + ".__main__", file: p}, KindRun, "python -m "+d.file.module, true)
@@ -181,6 +186,10 @@ func (d *decision) use(u use) {
 	case "dist":
 		if p, ok := d.metadata[canonical(u.Name)]; ok {
 			d.plain(p, KindMetadata, d.at(u.Line))
+		}
+	case "plugin":
+		if d.file.From.Kind == tree.Project {
+			d.plugin(u.Name, d.at(u.Line))
 		}
 	case "resource":
 		if m, ok := d.mods.find(d.filled(u.Name)); ok && !m.std {
@@ -277,7 +286,7 @@ func (d *decision) call(u use, isOptional bool) {
 	}
 	known, _, dynamic := strings.Cut(name, unknown)
 	if dynamic {
-		if d.tabled(known) {
+		if d.tabled(known) || d.tail(name, d.at(u.Line)) {
 			return
 		}
 		if !strings.Contains(known, ".") {
@@ -319,6 +328,51 @@ func (d *decision) tabled(prefix string) bool {
 	}
 	return false
 }
+
+// tail takes a name of which only the end or the middle is known, as
+// "?.management.commands.?": what it is in the packages that the file is in.
+// Of packages that the project names, see plugin, all modules are there. It
+// reports whether name is of that form.
+func (d *decision) tail(name, note string) bool {
+	rest, ok := strings.CutPrefix(name, unknown+".")
+	tail, listed := strings.CutSuffix(rest, "."+unknown)
+	if !ok || tail == "" || strings.Contains(tail, unknown) {
+		return false
+	}
+	for pkg := d.file.pkg; pkg != ""; pkg, _, _ = cutLast(pkg) {
+		m, ok := d.mods.find(pkg + "." + tail)
+		if !ok || m.std {
+			continue
+		}
+		d.to(m, KindPattern, note+": …."+tail, true)
+		if listed {
+			for _, c := range d.mods.children(m) {
+				d.to(c, KindPattern, note+": …."+tail+".…", true)
+			}
+		}
+	}
+	return true
+}
+
+// plugin adds all modules of a package that the project's own code names by a
+// string, as settings name applications and backends: who reads the string
+// imports parts of the package whose names are a convention, such as
+// "?.models" and "?.base". Tests are for none of these.
+func (d *decision) plugin(name, note string) {
+	m, ok := d.mods.find(name)
+	if !ok || m.std || len(m.dirs) == 0 || m.file == "" {
+		return
+	}
+	note += ": names the package " + name
+	d.to(m, KindString, note, true)
+	for _, c := range d.mods.below(m) {
+		if !tests.MatchString(strings.TrimPrefix(c.name, name)) {
+			d.to(c, KindString, note, true)
+		}
+	}
+}
+
+var tests = regexp.MustCompile(`\.(tests?|conftest)(\.|$)`)
 
 // under adds every module whose name begins with the prefix, up to the next
 // dot: "anyio._backends._" has _asyncio and _trio.
@@ -440,11 +494,23 @@ func (d *decision) strings(known *facts) {
 			if lazy || dynamic {
 				d.lazily(name, note, dynamic)
 			}
+			if strings.Contains(name, ".") && d.file.From.Kind == tree.Project {
+				d.plugin(configured(name), note)
+			}
 			if colon || strings.Contains(name, ".") {
 				d.named(name, KindString, note, 2, d.file.From.Kind == tree.Project)
 			}
 		}
 	}
+}
+
+// configured is the package that "package.apps.Config" stands for in the
+// settings of Django; any other name is what it is.
+func configured(name string) string {
+	if pkg, _, ok := strings.Cut(name, ".apps."); ok {
+		return pkg
+	}
+	return name
 }
 
 // identifiers is a dotted name, relative or not.

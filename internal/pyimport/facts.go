@@ -42,8 +42,8 @@ type facts struct {
 	Error    *syntaxError   `json:"error,omitempty"`
 }
 
-// use is a statement or a call. Kinds: import, from, call, iter, walk,
-// resource.
+// use is a statement or a call. Kinds: import, from, call, iter, walk, path,
+// dist, resource; plugin is a string without dots in a list that is a constant.
 type use struct {
 	Kind  string   `json:"k"`
 	Name  string   `json:"n"`
@@ -157,7 +157,7 @@ func decodeFacts(data []byte, all map[string]*facts) error {
 			return fmt.Errorf("understanding the helper: two answers about %s", p)
 		}
 		for _, u := range known.Uses {
-			if named := slices.Contains([]string{"import", "from", "call", "dist", "resource"}, u.Kind); u.Name == "" && named {
+			if named := slices.Contains([]string{"import", "from", "call", "dist", "resource", "plugin"}, u.Kind); u.Name == "" && named {
 				return fmt.Errorf("understanding the helper: %s of nothing in %s", u.Kind, p)
 			}
 		}

@@ -81,7 +81,7 @@ func TestEveryConstruct(t *testing.T) {
 		"import after_main", "import eager", "import in_class", "import inside (function)", "import instead (optional)",
 		"import main_only (main)", "import maybe (optional)", "import modern", "import not_optional", "import os", "import posixonly",
 		"import suppressed (optional)", "import sys", "import sys", "import typing", "import when_flag",
-		"resource package.with.data (optional)", "walk C.__path__",
+		"plugin added_app", "plugin listed_app", "resource package.with.data (optional)", "walk C.__path__",
 	}
 	for _, exe := range interpreters(t) {
 		t.Run(exe, func(t *testing.T) {

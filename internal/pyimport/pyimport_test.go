@@ -192,6 +192,13 @@ func TestDecisions(t *testing.T) {
 		{"text that begins like a package", "app/main.py", `{"strings":{"p.unknown":1}}`, nil, nil},
 		{"lazy table", "site/p/__init__.py", `{"flags":["lazy"],"strings":{"a":1,".b":2,"b.c":3,"Name":4}}`, nil, []string{"lazy site/p/a.py", "lazy site/p/b/__init__.py", "lazy site/p/b/c.py"}},
 		{"strings and an import by variable", "app/main.py", `{"flags":["dynamic"],"strings":{"q":1,"json":2,"pdb":3},"uses":[{"k":"call","n":"\u0000","l":9}]}`, nil, []string{"lazy site/q.py", "lazy std/json/__init__.py"}},
+		{"string that names a package of plugins", "app/main.py", `{"strings":{"p.b":1}}`, []string{"site/p/b/tests/__init__.py", "site/p/b/sub/__init__.py"}, []string{"string site/p/b/__init__.py", "string site/p/b/c.py", "string site/p/b/sub/__init__.py"}},
+		{"which dependencies do not do", "site/q.py", `{"strings":{"p.b":1}}`, nil, []string{"string site/p/b/__init__.py"}},
+		{"application of Django", "app/main.py", `{"strings":{"p.b.apps.Config":1}}`, []string{"site/p/b/apps.py"}, []string{"string site/p/b/__init__.py", "string site/p/b/apps.py", "string site/p/b/c.py"}},
+		{"list of plugins", "app/main.py", `{"uses":[{"k":"plugin","n":"p","l":1},{"k":"plugin","n":"json","l":2},{"k":"plugin","n":"q","l":3}]}`, nil, []string{"string site/p/__init__.py", "string site/p/a.py", "string site/p/b/__init__.py", "string site/p/b/c.py"}},
+		{"list in a dependency", "site/q.py", `{"uses":[{"k":"plugin","n":"p","l":1}]}`, nil, nil},
+		{"end of a name", "site/p/a.py", `{"uses":[{"k":"call","n":"\u0000.b.\u0000","l":1},{"k":"call","n":"\u0000.none","l":2}]}`, nil, []string{"package site/p/__init__.py", "pattern site/p/b/__init__.py", "pattern site/p/b/c.py"}},
+		{"languages of Django", "site/django/utils/formats.py", `{}`, []string{"site/django/utils/formats.py", "site/django/conf/__init__.py", "site/django/conf/locale/__init__.py", "site/django/conf/locale/de/formats.py"}, []string{"implicit site/django/conf/locale/de/formats.py"}},
 		{"walk_packages", "site/p/__init__.py", `{"uses":[{"k":"walk","n":"__path__","l":1}]}`, nil, []string{"walk site/p/a.py", "walk site/p/b/__init__.py", "walk site/p/b/c.py"}},
 		{"iter_modules of another", "app/main.py", `{"uses":[{"k":"from","n":"p","l":1,"x":["b"]},{"k":"iter","n":"b.__path__","l":2}]}`, nil, []string{"import site/p/__init__.py", "import site/p/b/__init__.py", "walk site/p/b/c.py"}},
 		{"star", "app/main.py", `{"uses":[{"k":"from","n":"p","l":1,"x":["*"]}]}`, nil, []string{"import site/p/__init__.py", "import site/p/b/__init__.py"}},
@@ -356,6 +363,11 @@ func TestTable(t *testing.T) {
 	for e, why := range selfTests {
 		if why == "" || e.from == "" || e.to == "" {
 			t.Errorf("%v has no reason", e)
+		}
+	}
+	for name, k := range unseen {
+		if k.why == "" || len(k.names) == 0 {
+			t.Errorf("%s has no reason", name)
 		}
 	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(implicit)), []string{"site", "runpy", "warnings", "traceback"}) {

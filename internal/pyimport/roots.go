@@ -71,9 +71,12 @@ func isPth(name string) bool {
 }
 
 // implicitOf finds what importing name also imports, see [implicit].
-func implicitOf(m *modules, name string) []module {
+func implicitOf(m *modules, name string) []module { return listOf(m, implicit[name]) }
+
+// listOf finds modules by names as tables have them, see [implicit].
+func listOf(m *modules, names []string) []module {
 	var out []module
-	for _, n := range implicit[name] {
+	for _, n := range names {
 		switch {
 		case strings.HasSuffix(n, ".*"):
 			if p, ok := m.find(strings.TrimSuffix(n, ".*")); ok {

@@ -109,6 +109,17 @@ var implicit = map[string][]string{
 	"encodings":       {"encodings.*"},
 }
 
+// unseen are imports of single packages that no rule can see, by the module
+// that makes them, with the words that follow its name in `exuvia why`. Names
+// are as in [implicit].
+var unseen = map[string]struct {
+	why   string
+	names []string
+}{
+	"django.utils.formats":     {"imports the formats of a language by its code", []string{"django.conf.locale.*"}},
+	"django.utils.translation": {"reads the texts of a language by its code", []string{"django.conf.locale.*"}},
+}
+
 // always are modules that every process may come to import without naming
 // them, and the part of the contract that asks for them.
 var always = []struct{ why, names string }{

@@ -271,6 +271,7 @@ class File:
         else:
             if top and isinstance(node, (ast.Assign, ast.AugAssign)):
                 self.exported(node)
+                self.listed(node)
             self.others(node, ctx, top)
             return isinstance(node, (ast.Raise, ast.Return))
         return False
@@ -320,6 +321,21 @@ class File:
         call = item.context_expr
         return (isinstance(call, ast.Call) and (dotted(call.func) or "").split(".")[-1] == "suppress" and
                 any(map(self.catches, call.args)))
+
+    def listed(self, node):
+        """Names in a list that a constant of the module is: INSTALLED_APPS = ["app"]."""
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if not isinstance(target, ast.Name) or not target.id.isupper():
+            return
+        lists = [node.value]
+        while lists:
+            value = lists.pop()
+            if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+                lists += [value.left, value.right]
+            elif isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+                for e in value.elts:
+                    if isinstance(e, ast.Constant) and isinstance(e.value, str) and e.value.isidentifier():
+                        self.use("plugin", e, 0, e.value)
 
     def exported(self, node):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]

@@ -67,6 +67,9 @@ for plugin in entry_points(group="some_group"):
     pass
 with contextlib.suppress(ImportError):
     import suppressed
+LISTED = ["listed_app", "a-b"]
+LISTED += ("added_app",)
+unlisted = ["no_app"]
 __all__ = ["exported"] + ["too"]
 where = os.path.dirname(__file__)
 if __name__ == "__main__":
