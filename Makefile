@@ -5,7 +5,7 @@ E2E      = -tags e2e -timeout 40m
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo demo-all test unit e2e lint golden bench fuzz
+.PHONY: build demo demo-all test unit e2e lint golden bench corpus fuzz
 
 build:
 	$(GO) build -trimpath -o bin/exuvia ./cmd/exuvia
@@ -39,6 +39,10 @@ golden:
 
 bench: build
 	$(GO) run ./bench
+
+# Builds, compares and measures the applications of corpus/, slim and lean.
+corpus: build
+	$(GO) run ./corpus
 
 # A minute for every parser of what comes from outside.
 fuzz:

@@ -1,0 +1,197 @@
+// Command corpus builds every application of this directory as the slim and as
+// the lean image, the latter compared with the unreduced app, measures what
+// came of it and prints a table. What an application is, and what it is asked,
+// stands in its pyproject.toml. Images are kept in bin/corpus, so a second run
+// rebuilds only what has changed. It fails if any application does.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"exuvia/internal/report"
+)
+
+const (
+	exuvia = "bin/exuvia"
+	images = "bin/corpus"
+	apps   = "corpus"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.only, "only", "", "names of applications, with commas between; all of them if empty")
+	flag.BoolVar(&o.json, "json", false, "print JSON")
+	flag.IntVar(&o.starts, "starts", 3, "how often each image is started to measure it")
+	flag.Parse()
+	if err := run(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "corpus:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	only   string
+	json   bool
+	starts int
+}
+
+// row is what came of one application. Sizes are in bytes.
+type row struct {
+	Name         string  `json:"name"`
+	Slim         size    `json:"slim"`
+	Lean         size    `json:"lean"`
+	Ratio        float64 `json:"ratio"` // of the unpacked sizes
+	FirstMS      float64 `json:"first_ms"`
+	FullMS       float64 `json:"full_first_ms"` // of the unreduced app
+	PSS          int64   `json:"pss"`
+	Checks       int     `json:"checks"`
+	Passed       int     `json:"passed"`
+	BuildSeconds float64 `json:"build_s"` // of the lean image, with its comparison
+	OK           bool    `json:"ok"`
+	Reason       string  `json:"reason,omitempty"` // why not
+}
+
+type size struct {
+	Unpacked int64 `json:"unpacked"`
+	Download int64 `json:"download"`
+}
+
+func run(ctx context.Context, o options) error {
+	names, err := choose(o.only)
+	if err != nil {
+		return err
+	}
+	var rows []row
+	for _, name := range names {
+		fmt.Fprintln(os.Stderr, name)
+		rows = append(rows, try(ctx, name, o.starts))
+	}
+	if o.json {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(struct {
+			Apps   []row   `json:"apps"`
+			Median float64 `json:"median_ratio"`
+		}{rows, medianRatio(rows)})
+	} else {
+		err = writeTable(os.Stdout, rows)
+	}
+	failed := 0
+	for _, r := range rows {
+		if !r.OK {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return errors.Join(err, fmt.Errorf("%d of %d applications failed", failed, len(rows)))
+	}
+	return err
+}
+
+// choose lists the applications that are wanted, each a directory with a
+// pyproject.toml.
+func choose(only string) ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(apps, "*", "pyproject.toml"))
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, f := range found {
+		all = append(all, filepath.Base(filepath.Dir(f)))
+	}
+	slices.Sort(all)
+	if only == "" {
+		return all, nil
+	}
+	names := strings.Split(only, ",")
+	for _, n := range names {
+		if !slices.Contains(all, n) {
+			return nil, fmt.Errorf("no application is called %q; there are: %s", n, strings.Join(all, ", "))
+		}
+	}
+	return names, nil
+}
+
+// try builds and measures one application; an error is the row's reason.
+func try(ctx context.Context, name string, starts int) row {
+	r := row{Name: name}
+	if err := r.measure(ctx, filepath.Join(apps, name), starts); err != nil {
+		r.Reason = err.Error()
+	}
+	r.OK = r.Reason == ""
+	return r
+}
+
+func (r *row) measure(ctx context.Context, dir string, starts int) error {
+	begin := time.Now()
+	lean, err := build(ctx, "--reference", r.Name+":lean", dir)
+	r.BuildSeconds = time.Since(begin).Seconds()
+	if err != nil {
+		return err
+	}
+	r.Lean = size{lean.Size, lean.Download}
+	r.Checks = len(lean.Checks)
+	for _, c := range lean.Checks {
+		if c.OK {
+			r.Passed++
+		}
+	}
+	slim, err := build(ctx, "--variant", "slim", "--no-verify", "--reference", r.Name+":slim", dir)
+	if err != nil {
+		return fmt.Errorf("as slim: %w", err)
+	}
+	r.Slim = size{slim.Size, slim.Download}
+	r.Ratio = float64(lean.Size) / float64(slim.Size)
+	var series []struct {
+		FirstMS float64 `json:"first_ms"`
+		PSS     int64   `json:"pss"`
+	}
+	if err := call(ctx, &series, "measure", "-q", "--json", "-n", strconv.Itoa(starts), r.Name+":lean", dir); err != nil {
+		return fmt.Errorf("measuring: %w", err)
+	}
+	if len(series) == 0 {
+		return errors.New("measuring: nothing was measured")
+	}
+	last := series[len(series)-1] // the first ones are of the unreduced app
+	r.FirstMS, r.PSS, r.FullMS = last.FirstMS, last.PSS, series[0].FirstMS
+	return nil
+}
+
+func build(ctx context.Context, args ...string) (report.Build, error) {
+	var b report.Build
+	err := call(ctx, &b, append([]string{"build", "-q", "--json"}, args...)...)
+	return b, err
+}
+
+// message is how exuvia says what went wrong.
+var message = regexp.MustCompile(`(?m)^exuvia: error: (.*)$`)
+
+// call runs exuvia and decodes what it prints. An error says what exuvia says,
+// which all of it also goes to stderr.
+func call(ctx context.Context, to any, args ...string) error {
+	c := exec.CommandContext(ctx, exuvia, append([]string{"--data-dir", images}, args...)...)
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.Output()
+	if err != nil {
+		os.Stderr.Write(said.Bytes())
+		if m := message.FindSubmatch(said.Bytes()); m != nil {
+			return errors.New(string(m[1]))
+		}
+		return err
+	}
+	return json.Unmarshal(out, to)
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"exuvia/internal/report"
+)
+
+// writeTable prints the rows, the median of their ratios, and why applications
+// failed.
+func writeTable(out io.Writer, rows []row) error {
+	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
+	fmt.Fprintln(w, "APP\tSLIM\tDOWNLOAD\tLEAN\tDOWNLOAD\tLEAN/SLIM\tFIRST ANSWER\tUNREDUCED\tPSS\tCHECKS\tBUILD")
+	for _, r := range rows {
+		if !r.OK {
+			fmt.Fprintf(w, "%s\tfailed\t\t\t\t\t\t\t\t\t%.0f s\n", r.Name, r.BuildSeconds)
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%.0f ms\t%.0f ms\t%s\t%d of %d\t%.0f s\n", r.Name,
+			report.Megabytes(r.Slim.Unpacked), report.Megabytes(r.Slim.Download),
+			report.Megabytes(r.Lean.Unpacked), report.Megabytes(r.Lean.Download),
+			100*r.Ratio, r.FirstMS, r.FullMS, report.Megabytes(r.PSS), r.Passed, r.Checks, r.BuildSeconds)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if !r.OK {
+			fmt.Fprintf(out, "\n%s failed: %s\n", r.Name, r.Reason)
+		}
+	}
+	_, err := fmt.Fprintf(out, "\nmedian of lean/slim: %.0f %%\n", 100*medianRatio(rows))
+	return err
+}
+
+// medianRatio is that of the applications which did not fail; 0 if all did.
+func medianRatio(rows []row) float64 {
+	var ratios []float64
+	for _, r := range rows {
+		if r.OK {
+			ratios = append(ratios, r.Ratio)
+		}
+	}
+	if len(ratios) == 0 {
+		return 0
+	}
+	slices.Sort(ratios)
+	middle := len(ratios) / 2
+	if len(ratios)%2 == 1 {
+		return ratios[middle]
+	}
+	return (ratios[middle-1] + ratios[middle]) / 2
+}
