@@ -116,6 +116,14 @@ func (s *systems) Tools(ctx context.Context, ref string, packages []string, p v1
 	return s.archive.System(ctx, s.suiteOf(ref), packages, p)
 }
 
+// WithLibraries implements pipeline.Bases.
+func (s *systems) WithLibraries(ctx context.Context, system *base.Base, sonames []string, p v1.Platform) (*base.Base, error) {
+	if !strings.HasPrefix(system.Ref, "debian:") {
+		return system, nil
+	}
+	return s.archive.WithLibraries(ctx, system.Ref, sonames, p)
+}
+
 // suiteOf is the suite that tools for a system come from.
 func (s *systems) suiteOf(ref string) string {
 	if name, ok := strings.CutPrefix(ref, "debian:"); ok {

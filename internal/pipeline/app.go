@@ -151,6 +151,9 @@ func (a *app) installApp(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	if err := a.completeSystem(ctx); err != nil {
+		return err
+	}
 	a.notes = append(a.notes, a.installed.Notes...)
 	a.inputs = append(inputs(a.system), a.installed.Inputs...)
 	made, err := contractFiles(a.system.Tree)

@@ -53,6 +53,33 @@ func Missing(t *tree.Tree, dirs ...string) ([]string, error) {
 	return out, nil
 }
 
+// Unmet lists the sonames that files of the part need and that the loader
+// finds nowhere in t, each with the first file that needs it. The part is
+// within t. A library that another file of the part has in itself counts as
+// found.
+func Unmet(t, part *tree.Tree) (map[string]string, error) {
+	found, err := objects(part)
+	if err != nil {
+		return nil, err
+	}
+	loaded := make(map[string]bool)
+	for _, o := range found {
+		loaded[o.Soname] = true
+	}
+	out := make(map[string]string)
+	for _, p := range slices.Sorted(maps.Keys(found)) {
+		for _, name := range found[p].Needed {
+			if loaded[name] || out[name] != "" {
+				continue
+			}
+			if _, _, ok := (search{t: t}).find(found[p], name); !ok {
+				out[name] = p
+			}
+		}
+	}
+	return out, nil
+}
+
 // objects reads all ELF files of t, by path, that its own loader could load.
 func objects(t *tree.Tree) (map[string]*object, error) {
 	out := make(map[string]*object)
