@@ -4,7 +4,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from httpie.__main__ import main
+from httpie.core import main
 
 
 class Handler(BaseHTTPRequestHandler):
