@@ -153,6 +153,7 @@ func TestProgramsOfTheProject(t *testing.T) {
 	tr := built(t,
 		tree.Symlink("bin", "usr/bin", deb), tree.File("usr/bin/dash", 0o755, nil, deb), tree.Symlink("usr/bin/sh", "dash", deb),
 		tree.File("usr/bin/ls", 0o755, nil, deb),
+		tree.File("usr/local/bin/gunicorn", 0o755, nil, tree.Origin{Kind: tree.Dist, Name: "gunicorn"}),
 	)
 	own := tree.Origin{Kind: tree.Project, Name: "demo"}
 	for _, c := range []struct {
@@ -166,6 +167,11 @@ func TestProgramsOfTheProject(t *testing.T) {
 		{`subprocess.check_output(["ls", path])`, own, "usr/bin/ls"},
 		{`await asyncio.create_subprocess_exec("ls")`, own, "usr/bin/ls"},
 		{`subprocess.run(["git", "log"])`, own, ""},
+		{`os.execv("/usr/bin/ls", ["ls"])`, own, "usr/bin/ls"},
+		{`os.execvp("gunicorn", ["gunicorn", "app"])`, own, "usr/local/bin/gunicorn"},
+		{`SERVER = ["gunicorn", "app"]; subprocess.Popen(SERVER)`, own, "usr/local/bin/gunicorn"},
+		{`print("gunicorn", "ls")`, own, ""},
+		{`subprocess.run("gunicorn app; ls", shell=True)`, own, "bin/sh usr/local/bin/gunicorn"},
 		{`app.run(host="0.0.0.0")`, own, ""},
 	} {
 		edges, err := programFinder{tr, "demo"}.Find(t.Context(), tree.File("app/x.py", 0o644, []byte(c.text), c.from))

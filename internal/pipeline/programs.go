@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"regexp"
+	"slices"
 
 	"exuvia/internal/reach"
 	"exuvia/internal/tree"
@@ -24,7 +25,11 @@ const maxProgramSource = 16 << 20
 
 var (
 	usesShell = regexp.MustCompile(`\bshell\s*=\s*True\b|\bos\.(?:system|popen)\(|\bcreate_subprocess_shell\(|\bsubprocess\.get(?:status)?output\(`)
-	starts    = regexp.MustCompile(`\b(?:run|Popen|call|check_call|check_output)\(\s*[\[(]\s*["']([\w.+-]+)["']|\bcreate_subprocess_exec\(\s*["']([\w.+-]+)["']|\b(?:shutil\.)?which\(\s*["']([\w.+-]+)["']`)
+	// startsAny are ways to become or start a program whose name may be anywhere
+	// in the file, and quoted is a string that begins like one.
+	startsAny = regexp.MustCompile(`\bos\.(?:exec|spawn|posix_spawn)\w*\(|\bsubprocess\b|\bcreate_subprocess_`)
+	quoted    = regexp.MustCompile(`["']([A-Za-z0-9][\w.+-]*)(?:["']| )`)
+	starts    = regexp.MustCompile(`\b(?:run|Popen|call|check_call|check_output)\(\s*[\[(]\s*["']([\w.+-]+)["']|\bcreate_subprocess_exec\(\s*["']([\w.+-]+)["']|\b(?:shutil\.)?which\(\s*["']([\w.+-]+)["']|\bos\.(?:exec|spawn)[lv]p?e?\(\s*(?:os\.P_\w+,\s*)?["'](?:/usr/bin/|/bin/)?([\w.+-]+)["']`)
 )
 
 // Find implements [reach.Finder].
@@ -42,10 +47,26 @@ func (f programFinder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, erro
 		out = f.program(out, []string{"bin/sh"}, "runs commands in a shell")
 	}
 	for _, m := range starts.FindAllSubmatch(text, -1) {
-		name := string(m[1]) + string(m[2]) + string(m[3]) // one of them matched
+		name := string(m[1]) + string(m[2]) + string(m[3]) + string(m[4]) // one of them matched
 		out = f.program(out, []string{"usr/local/bin/" + name, "usr/bin/" + name, "bin/" + name}, "starts "+name)
 	}
+	if startsAny.Match(text) {
+		out = f.scripts(out, text)
+	}
 	return out, nil
+}
+
+// scripts adds what distributions install as commands and the text names in
+// any string: they are few, and their names are no common words.
+func (f programFinder) scripts(out []reach.Edge, text []byte) []reach.Edge {
+	for _, m := range quoted.FindAllSubmatch(text, -1) {
+		p := "usr/local/bin/" + string(m[1])
+		known := slices.ContainsFunc(out, func(e reach.Edge) bool { return e.To == p })
+		if e, ok := f.t.Lookup(p); ok && e.From.Kind == tree.Dist && !known {
+			out = append(out, reach.Edge{To: p, Kind: kindProgram, Note: "starts programs and names " + string(m[1])})
+		}
+	}
+	return out
 }
 
 // program adds the first of the places where there is one.
