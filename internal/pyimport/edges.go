@@ -67,6 +67,7 @@ type decision struct {
 	file  file
 	edges []reach.Edge
 	seen  map[string]bool
+	firm  bool // the import at hand is made whenever the file is imported
 }
 
 func (f *Finder) decide(s file) *decision {
@@ -78,7 +79,8 @@ func (d *decision) at(line int) string { return fmt.Sprintf("%s:%d", d.file.Path
 // to adds an edge to a module that was found, and to what is imported with it.
 func (d *decision) to(m module, kind, note string, isOptional bool) {
 	if d.file.std && kind != KindPackage && kind != KindLoads {
-		if why, ok := cut(d.file.module, m.name); ok {
+		why, ok := cut(d.file.module, m.name)
+		if ok && (!d.firm || !isDeveloper(d.file.module)) { // one that is in after all needs what it imports
 			if m.file != "" && !d.seen["cut "+m.file] {
 				d.seen["cut "+m.file] = true
 				d.edges = append(d.edges, reach.Edge{To: m.file, Kind: kind, Note: note, Optional: isOptional, Cut: why}) // as WhyNot asks for it
@@ -169,6 +171,8 @@ func (f *Finder) ofSource(_ context.Context, e tree.Entry) ([]reach.Edge, error)
 }
 
 func (d *decision) use(u use) {
+	d.firm = u.Flags&(optional|inFunction|mainOnly) == 0
+	defer func() { d.firm = false }()
 	isOptional := u.Flags&optional != 0 || d.file.std || u.Flags&inFunction != 0 && d.file.From.Kind != tree.Project
 	switch u.Kind {
 	case "import":

@@ -176,6 +176,7 @@ func TestDecisions(t *testing.T) {
 		{"built in, with what C imports", "app/main.py", `{"uses":[{"k":"import","n":"time","l":1},{"k":"import","n":"_frozen_importlib","l":2}]}`, nil, []string{"implicit std/_strptime.py"}},
 		{"developer modules count for others", "app/main.py", `{"uses":[{"k":"import","n":"pdb","l":1}]}`, nil, []string{"import std/pdb.py"}},
 		{"and not for the standard library", "std/json/decoder.py", `{"uses":[{"k":"import","n":"pdb","l":1}]}`, nil, []string{"(import std/pdb.py)", "package std/json/__init__.py"}},
+		{"what one imports that is in all the same", "std/pdb.py", `{"uses":[{"k":"import","n":"bdb","l":1},{"k":"import","n":"code","l":2,"f":2}]}`, []string{"std/bdb.py", "std/code.py"}, []string{"(import std/code.py)", "import std/bdb.py"}},
 		{"under __main__ and not run", "site/q.py", `{"uses":[{"k":"import","n":"p","l":1,"f":4}]}`, nil, nil},
 		{"under __main__ and run", "app/main.py", `{"uses":[{"k":"import","n":"p","l":1,"f":4}]}`, nil, []string{"import site/p/__init__.py"}},
 		{"import_module", "site/p/a.py", `{"uses":[{"k":"call","n":".b.c","l":1,"x":["\u0001"]},{"k":"call","n":".b","l":2,"x":["\u0002"]},{"k":"call","n":"q","l":3}]}`, nil, []string{"import site/p/b/__init__.py", "import site/q.py", "package site/p/__init__.py"}},

@@ -5,7 +5,8 @@ import "strings"
 // developer are modules that the standard library imports for people at a
 // terminal, or for its own tests, and that no program needs unless it imports
 // them itself. An edge from the standard library to one of them, or to a
-// module in it, is cut; the reason is what `exuvia why --not` says.
+// module in it, is cut, unless it is of another that is in and imports it
+// whenever it is imported; the reason is what `exuvia why --not` says.
 var developer = map[string]string{
 	"_pyrepl":          "the interactive prompt; only a terminal starts it",
 	"antigravity":      "opens a web page",
@@ -57,16 +58,22 @@ func cut(from, to string) (string, bool) {
 	if why, ok := selfTests[edge{from, to}]; ok {
 		return why, true
 	}
-	for name := to; ; {
+	for name := to; name != ""; name, _, _ = cutLast(name) {
 		if why, ok := developer[name]; ok && !strings.HasPrefix(from+".", name+".") {
 			return name + " is a developer module: " + why, true
 		}
-		parent, _, ok := cutLast(name)
-		if !ok {
-			return "", false
-		}
-		name = parent
 	}
+	return "", false
+}
+
+// isDeveloper reports whether a module is a developer module, or in one.
+func isDeveloper(module string) bool {
+	for name := module; name != ""; name, _, _ = cutLast(name) {
+		if developer[name] != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // implicit are imports that no Python source shows: made in C, from strings
