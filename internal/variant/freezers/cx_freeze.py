@@ -3,6 +3,7 @@
 TOOL is the directory that has cx_Freeze and what it needs.
 """
 import os
+import pathlib
 import sys
 
 tool = sys.argv[1]
@@ -25,8 +26,19 @@ sys.path.append(tool)
 # copies would be asked in place of what the user mounts there.
 cx_Freeze.hooks._ssl_.Hook.ssl = cx_Freeze.hooks._zoneinfo_.Hook.zoneinfo = lambda *_: None
 
+
+class Constants(cx_Freeze.ConstantsModule):
+    """The module BUILD_CONSTANTS, without the time, host and directory of this run."""
+
+    def create(self, tmp_path, modules):
+        path = pathlib.Path(freeze.WORK, self.module_name + ".py")
+        path.write_text("".join(f"{name} = {self.values[name]!r}\n" for name in sorted(self.values)))
+        return path
+
+
 freezer = cx_Freeze.Freezer(
     [cx_Freeze.Executable(freeze.LAUNCHER, target_name=want["name"])],
+    constants_module=Constants(),
     excludes=want["excludes"] + only,
     path=path,
     target_dir=want["dir"],
