@@ -35,6 +35,7 @@ type freezer struct {
 	LibraryDirs []string          `json:"libraryDirs"`
 	Scripts     map[string]string `json:"scripts"` // module to make → console script that it is
 	Links       map[string]string `json:"links"`   // other names of the executable → what they lead to
+	Own         []string          `json:"own"`     // sources whose docstrings stay: those of the project, which frameworks show
 	Optimize    int               `json:"optimize"`
 	Strip       bool              `json:"strip"`
 	OneFile     bool              `json:"onefile"`
@@ -62,7 +63,7 @@ type frozen struct {
 // which has a name for each and starts the one that it is called as.
 func freeze(in Input) (*frozen, error) {
 	f := &frozen{freezer: freezer{
-		Dir: "/opt/" + in.Project.Name, Excludes: []string{}, Scripts: map[string]string{}, Links: map[string]string{},
+		Dir: "/opt/" + in.Project.Name, Excludes: []string{}, Own: []string{}, Scripts: map[string]string{}, Links: map[string]string{},
 		Optimize: in.Project.Settings.Optimize, Strip: in.Project.Settings.Strip == nil || *in.Project.Settings.Strip,
 	}}
 	f.Modules = slices.DeleteFunc(slices.Clone(in.Needs.Modules), func(m string) bool { return m == "__main__" })
@@ -153,6 +154,9 @@ func (f *frozen) script(file string) string {
 func (f *frozen) data(in Input) {
 	wanted := make(map[string]bool)
 	for _, r := range in.Roots.Own {
+		if strings.HasSuffix(r.Path, ".py") {
+			f.Own = append(f.Own, "/"+r.Path)
+		}
 		if !f.staysFile(in, r.Path) {
 			continue
 		}

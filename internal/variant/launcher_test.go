@@ -86,6 +86,7 @@ func TestFreeze(t *testing.T) {
 			{"/" + site + "/dep-1.0.dist-info/licenses/LICENSE", "dep-1.0.dist-info/licenses/LICENSE"},
 			{"/" + site + "/dep/x.html", "dep/x.html"},
 		},
+		Own:         []string{"/app/__main__.py", "/app/main.py", "/app/my-script.py", "/app/src/pkg/read.py"},
 		Libraries:   []string{"libgcc_s.so.1", "libssl.so.3"},
 		LibraryDirs: []string{"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib", "/lib64", "/usr/lib64"},
 		Scripts:     map[string]string{"exuvia_script_0": "/usr/local/bin/serve", "exuvia_script_1": "/app/__main__.py"},

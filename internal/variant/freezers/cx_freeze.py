@@ -11,6 +11,7 @@ sys.path.insert(1, tool)
 os.environ["PATH"] = tool + "/bin:" + os.environ["PATH"]
 
 import cx_Freeze
+import cx_Freeze.finder
 import cx_Freeze.hooks._ssl_
 import cx_Freeze.hooks._zoneinfo_
 import packaging.requirements  # noqa: F401
@@ -25,6 +26,21 @@ sys.path.append(tool)
 # The image has certificates and time zones where programs look for them;
 # copies would be asked in place of what the user mounts there.
 cx_Freeze.hooks._ssl_.Hook.ssl = cx_Freeze.hooks._zoneinfo_.Hook.zoneinfo = lambda *_: None
+
+load = cx_Freeze.finder.ModuleFinder._load_module_code
+
+
+def load_code(self, module, deferred):
+    """Compiles as wanted, but leaves the project its docstrings."""
+    before = self.optimize
+    self.optimize = min(want["optimize"], 1 if str(module.file) in want["own"] else 2)
+    try:
+        return load(self, module, deferred)
+    finally:
+        self.optimize = before
+
+
+cx_Freeze.finder.ModuleFinder._load_module_code = load_code
 
 
 class Constants(cx_Freeze.ConstantsModule):
