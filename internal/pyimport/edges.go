@@ -191,6 +191,8 @@ func (d *decision) use(u use) {
 		if p, ok := d.metadata[canonical(u.Name)]; ok {
 			d.plain(p, KindMetadata, d.at(u.Line))
 		}
+	case "group":
+		d.group(u.Name, d.at(u.Line))
 	case "plugin":
 		if d.file.From.Kind == tree.Project {
 			d.plugin(u.Name, d.at(u.Line))
@@ -398,27 +400,32 @@ func (d *decision) under(prefix, note string, std bool) {
 }
 
 // listed is pkgutil.iter_modules and walk_packages: of the package whose
-// __path__ is given, else of the own one.
+// __path__ is given, else of the own one and, where the package is that of a
+// variable, of those that strings of the file name.
 func (d *decision) listed(u use) {
 	if d.file.std {
-		return
-	}
-	pkg := d.file.pkg
-	if name, ok := strings.CutSuffix(u.Name, ".__path__"); ok {
-		if full, ok := d.bound(name); ok {
-			pkg = full
-		}
-	}
-	m, ok := d.mods.find(pkg)
-	if !ok {
 		return
 	}
 	list := d.mods.children
 	if u.Kind == "walk" {
 		list = d.mods.below
 	}
-	for _, c := range list(m) {
-		d.to(c, KindWalk, d.at(u.Line), true)
+	packages := []string{d.file.pkg}
+	if name, ok := strings.CutSuffix(u.Name, ".__path__"); ok {
+		if full, ok := d.bound(name); ok {
+			packages = []string{full}
+		} else {
+			packages = append(packages, slices.Sorted(maps.Keys(d.facts[d.file.Path].Strings))...)
+		}
+	}
+	for i, pkg := range packages {
+		m, ok := d.mods.find(pkg)
+		if !ok || i > 0 && (m.std || !strings.Contains(pkg, ".")) {
+			continue
+		}
+		for _, c := range list(m) {
+			d.to(c, KindWalk, d.at(u.Line), true)
+		}
 	}
 }
 
@@ -480,8 +487,8 @@ func (d *decision) strings(known *facts) {
 	lazy, dynamic := known.has("lazy"), known.has("dynamic")
 	for _, s := range slices.Sorted(maps.Keys(known.Strings)) {
 		note := d.at(known.Strings[s])
-		if known.has("groups") {
-			d.group(s, note)
+		if known.has("groups") || strings.Contains(s, ".") && !d.file.std {
+			d.group(s, note) // a group's name often is a constant beside the code that asks for it
 		}
 		name, _, colon := strings.Cut(s, ":")
 		switch {

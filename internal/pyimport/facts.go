@@ -43,7 +43,8 @@ type facts struct {
 }
 
 // use is a statement or a call. Kinds: import, from, call, iter, walk, path,
-// dist, resource; plugin is a string without dots in a list that is a constant.
+// dist, resource; group is that of entry points, given to a call that loads
+// them; plugin is a string without dots in a list that is a constant.
 type use struct {
 	Kind  string   `json:"k"`
 	Name  string   `json:"n"`
@@ -157,7 +158,7 @@ func decodeFacts(data []byte, all map[string]*facts) error {
 			return fmt.Errorf("understanding the helper: two answers about %s", p)
 		}
 		for _, u := range known.Uses {
-			if named := slices.Contains([]string{"import", "from", "call", "dist", "resource", "plugin"}, u.Kind); u.Name == "" && named {
+			if named := slices.Contains([]string{"import", "from", "call", "dist", "resource", "plugin", "group"}, u.Kind); u.Name == "" && named {
 				return fmt.Errorf("understanding the helper: %s of nothing in %s", u.Kind, p)
 			}
 		}

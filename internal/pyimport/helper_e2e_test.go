@@ -78,7 +78,7 @@ func TestEveryConstruct(t *testing.T) {
 	want := []string{
 		"call .\x00 \x01", "call called (function)", "call dynamic\x00", "dist some-dist",
 		"from . sibling", "from ..up name", "from __future__ annotations", "from importlib import_module", "from typing TYPE_CHECKING",
-		"import after_main", "import eager", "import in_class", "import inside (function)", "import instead (optional)",
+		"group plug", "group plug.ins", "group some_group", "import after_main", "import eager", "import in_class", "import inside (function)", "import instead (optional)",
 		"import main_only (main)", "import maybe (optional)", "import modern", "import not_optional", "import os", "import posixonly",
 		"import suppressed (optional)", "import sys", "import sys", "import typing", "import when_flag",
 		"plugin added_app", "plugin listed_app", "resource package.with.data (optional)", "walk C.__path__",

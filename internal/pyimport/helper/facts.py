@@ -26,6 +26,7 @@ IMPORTERS = {
 SURE = {"import_module", "__import__", "run_module"}
 RESOURCES = {"files", "open_text", "open_binary", "read_text", "read_binary", "get_data", "contents", "is_resource",
              "resource_filename", "resource_string", "resource_stream", "as_file"}
+PLUGINS = re.compile("(?i)entry_?points?|(extension|driver|hook)manager$")
 METADATA = {"version", "distribution", "metadata", "requires", "get_distribution"}
 IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 PLATFORM = {
@@ -398,6 +399,10 @@ class File:
             if isinstance(arg, ast.List) and len(arg.elts) == 1:
                 arg = arg.elts[0]
             self.use("walk" if name == "walk_packages" else "iter", node, ctx, (self.dotted_of(arg) or ""))
+        elif PLUGINS.search(name):
+            for arg in node.args[:1] + [k.value for k in node.keywords if k.arg in ("group", "namespace")]:
+                if isinstance(arg, ast.Constant) and isinstance(arg.value, str) and GROUP.match(arg.value):
+                    self.use("group", node, ctx, arg.value)
         elif name in ("run_path", "spec_from_file_location", "SourceFileLoader") and node.args:
             p = pattern(node.args[0 if name == "run_path" else 1 if len(node.args) > 1 else 0])
             if p.startswith("/") and UNKNOWN not in p:

@@ -65,6 +65,8 @@ pkgutil.walk_packages(C.__path__)
 files("package.with.data")
 for plugin in entry_points(group="some_group"):
     pass
+manager.load_setuptools_entrypoints("plug")
+ExtensionManager(namespace="plug.ins")
 with contextlib.suppress(ImportError):
     import suppressed
 LISTED = ["listed_app", "a-b"]
