@@ -3,16 +3,17 @@ import argparse
 import asyncio
 import subprocess
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import unix_connect
 from websockets.exceptions import WebSocketException
 
-SERVER = ["uvicorn", "--host", "127.0.0.1", "--port", "8001", "--log-level", "warning", "app:app"]
+SOCKET = "/tmp/echo.sock"
+SERVER = ["uvicorn", "--uds", SOCKET, "--log-level", "warning", "app:app"]
 
 
 async def echo(text):
     for _ in range(100):
         try:
-            async with connect("ws://127.0.0.1:8001/echo") as socket:
+            async with unix_connect(SOCKET, "ws://localhost/echo") as socket:
                 await socket.send(text)
                 return await socket.recv()
         except (OSError, WebSocketException):

@@ -14,7 +14,7 @@ import (
 var Docs = Pass{
 	Name: "docs",
 	Doc: `Drops manuals, documentation, examples, catalogues of the system's translations,
-headers, static libraries and what build systems read of them, type stubs, and
+sources of compiled catalogues, headers, static libraries and what build systems read of them, type stubs, and
 data of tests none of whose modules is kept. Licences, copyright files and the
 metadata of distributions stay, and so does every file of the project.`,
 	Run: runDocs,
@@ -128,7 +128,21 @@ func (d decider) why(e tree.Entry) (string, error) {
 		}
 		return "only type checkers read it", nil
 	}
+	if d.translated(e.Path) {
+		return "only translators read it: what programs read is beside it", nil
+	}
 	return d.tests(e)
+}
+
+// translated reports whether a file is the source of a catalogue of messages
+// of which the compiled form is there too.
+func (d decider) translated(p string) bool {
+	stem, ok := strings.CutSuffix(p, ".po")
+	if !ok || path.Base(path.Dir(p)) != "LC_MESSAGES" {
+		return false
+	}
+	compiled, ok := d.t.Resolve(stem + ".mo")
+	return ok && compiled.IsRegular()
 }
 
 // reads reports whether the module that a stub describes reads it: packages
