@@ -22,7 +22,7 @@ func writeTable(out io.Writer, rows []row) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%.0f ms\t%.0f ms\t%s\t%d of %d\t%.0f s\n", r.Name,
 			report.Megabytes(r.Slim.Unpacked), report.Megabytes(r.Slim.Download),
 			report.Megabytes(r.Lean.Unpacked), report.Megabytes(r.Lean.Download),
-			100*r.Ratio, r.FirstMS, r.FullMS, report.Megabytes(r.PSS), r.Passed, r.Checks, r.BuildSeconds)
+			100*r.Ratio, r.FirstMS, r.FullMS, memory(r.PSS), r.Passed, r.Checks, r.BuildSeconds)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -34,6 +34,15 @@ func writeTable(out io.Writer, rows []row) error {
 	}
 	_, err := fmt.Fprintf(out, "\nmedian of lean/slim: %.0f %%\n", 100*medianRatio(rows))
 	return err
+}
+
+// memory is "–" for a program that ends: there is nothing to look at when it
+// has answered.
+func memory(pss int64) string {
+	if pss == 0 {
+		return "–"
+	}
+	return report.Megabytes(pss)
 }
 
 // medianRatio is that of the applications which did not fail; 0 if all did.
