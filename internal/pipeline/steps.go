@@ -11,6 +11,7 @@ import (
 	"exuvia/internal/fault"
 	"exuvia/internal/plan"
 	"exuvia/internal/reach"
+	"exuvia/internal/reduce"
 	"exuvia/internal/report"
 	"exuvia/internal/sharedlib"
 	"exuvia/internal/tree"
@@ -42,7 +43,12 @@ func (b *build) steps(ctx context.Context) error {
 		return err
 	}
 	b.noteMissing()
-	b.lean = b.graph.Tree()
+	out := make(map[string]bool)
+	for _, w := range b.plan.Without {
+		out[w.Path] = true
+		b.moves = append(b.moves, reduce.Move{From: w.Path, Why: w.Why})
+	}
+	b.lean = b.graph.Tree().Filter(func(e tree.Entry) bool { return !out[e.Path] })
 	return nil
 }
 

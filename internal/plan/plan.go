@@ -17,9 +17,11 @@ type Plan struct {
 	// Replaced are files of the unreduced app that the bundle stands for: they
 	// are not in the tree that is walked.
 	Replaced []string `json:"replaced,omitempty"`
-	Roots    []Root   `json:"roots"`
-	Finders  []string `json:"finders"` // names of the reach.Finders that apply
-	Passes   []Pass   `json:"passes"`  // in order
+	// Without are files that stay out whatever needs them, and why.
+	Without []Root   `json:"without,omitempty"`
+	Roots   []Root   `json:"roots"`
+	Finders []string `json:"finders"` // names of the reach.Finders that apply
+	Passes  []Pass   `json:"passes"`  // in order
 	// Entrypoints are the argv, in the image, of each of the project's entry
 	// points, in their order; nil for one that the image does not have. The
 	// first is Config.Entrypoint.
