@@ -20,6 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"golang.org/x/sys/unix"
 
 	"exuvia/internal/base/debian"
 	"exuvia/internal/cas"
@@ -114,12 +115,13 @@ func startDocker(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	at := func(name string) string { return filepath.Join(dir, name) }
 	t.Cleanup(func() {
+		_ = unix.Unmount(at("exec/netns/default"), unix.MNT_DETACH) // is there if a container had the host's network
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
-	at := func(name string) string { return filepath.Join(dir, name) }
 	host := "unix://" + at("docker.sock")
 	service(t, func() bool { return exec.Command("docker", "--host", host, "version").Run() == nil },
 		"dockerd", "--host", host, "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid"), "--iptables=false", "--bridge=none")

@@ -19,7 +19,7 @@ import (
 // image that answers as the project does. No image can be pulled here, so
 // Debian systems that exuvia assembles stand for Docker's own.
 func TestDockerfiles(t *testing.T) {
-	d := startBuilder(t)
+	d := &builder{t, startDocker(t)}
 	m := newMachine(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -84,49 +84,6 @@ func pipOf(t *testing.T) string {
 type builder struct {
 	t    *testing.T
 	host string
-}
-
-// startBuilder runs a dockerd that touches nothing of the host's, with the
-// storage that builds need: each step of one would copy all files else.
-func startBuilder(t *testing.T) *builder {
-	t.Helper()
-	for _, p := range []string{"dockerd", "docker"} {
-		if _, err := exec.LookPath(p); err != nil || os.Getuid() != 0 {
-			if os.Getenv("EXUVIA_E2E_STRICT") == "1" {
-				t.Fatalf("%s is not there, or this is not root", p)
-			}
-			t.Skipf("%s is not there, or this is not root", p)
-		}
-	}
-	dir, err := os.MkdirTemp("", "dockerd") //nolint:usetesting // short enough for a socket, and unmounted before it is removed
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	at := func(name string) string { return filepath.Join(dir, name) }
-	d := &builder{t, "unix://" + at("socket")}
-	c := exec.Command("dockerd", "--host", d.host, "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid"), "--iptables=false", "--bridge=none")
-	var log strings.Builder
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt)
-		_ = c.Wait()
-	})
-	for range 300 {
-		if exec.Command("docker", "--host", d.host, "version").Run() == nil {
-			return d
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatal("dockerd does not start")
-	return nil
 }
 
 func (d *builder) says(args ...string) string {

@@ -10,7 +10,7 @@ import (
 	"exuvia/internal/report"
 )
 
-var freezers = []string{"pyinstaller", "pyinstaller-onefile", "cx_freeze"}
+var freezers = []string{"pyinstaller", "pyinstaller-onefile", "cx_freeze", "nuitka", "cython"}
 
 // frozen builds a project with each tool that freezes; the comparison with the
 // unreduced app is part of each build.

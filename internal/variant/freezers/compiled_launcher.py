@@ -40,17 +40,30 @@ def run(entry):
     sys.exit(function())
 
 
-def spawned():
-    """Lets multiprocessing's children find the parent's __main__."""
-    try:
-        import multiprocessing.spawn
-    except ImportError:
-        return
-    multiprocessing.spawn._fixup_main_from_name = exuvia_main.child
+def for_multiprocessing():
+    """Gives what multiprocessing has its processes run, as python -c would.
+
+    It calls the executable as if that were python. The processes find the
+    parent's __main__ in what was compiled.
+    """
+    for i, arg in enumerate(sys.argv[1:-1], 1):
+        if arg == "-c" and sys.argv[i + 1].startswith("from multiprocessing."):
+            code = sys.argv[i + 1]
+            sys.argv = sys.argv[i:i + 1] + sys.argv[i + 2:]
+            return code
+        if not arg.startswith("-"):
+            break
+    return None
 
 
+entry = chosen()
+sys.executable = entry["executable"]
 as_python()
-if __name__ == "__main__":
-    run(chosen())
+code = for_multiprocessing()
+if code:
+    import multiprocessing.spawn
+
+    multiprocessing.spawn._fixup_main_from_name = exuvia_main.child
+    exec(code, {"__name__": "__main__"})
 else:
-    spawned()
+    run(entry)
