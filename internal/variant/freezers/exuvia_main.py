@@ -14,7 +14,10 @@ def name(own):
     """The name that the module of this name is to have."""
     if own != module:
         return own
-    sys.modules["__main__"] = sys.modules[alias] = sys.modules[own]
+    this = sys.modules["__main__"] = sys.modules[alias] = sys.modules[own]
+    # It is imported for as long as the program runs: else threads that import
+    # it, to pickle what it defines, would wait for that.
+    this.__spec__._initializing = False
     return alias
 
 
