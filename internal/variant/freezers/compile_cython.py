@@ -95,7 +95,7 @@ def program():
     with open(freeze.LAUNCHER, encoding="utf-8") as f:
         text = f.read()
     with open(launcher, "w", encoding="utf-8") as f:
-        f.write("import sys\n\nsys.path.append(%r)\n" % want["dir"] + text)
+        f.write("import sys\n\nsys.path.append(%r)\n__compiled__ = None\n" % want["dir"] + text)
     c = translate("exuvia_launcher", launcher, "--embed")
     libs = sysconfig.get_config_var("LIBS").split() + sysconfig.get_config_var("SYSLIBS").split()
     call(GCC + ["-o", want["dir"] + "/" + want["name"], c, want["dir"] + "/" + library(), "-Wl,-rpath,$ORIGIN", "-Wl,--as-needed"] + libs)

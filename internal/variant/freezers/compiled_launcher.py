@@ -4,13 +4,32 @@ import sys
 import exuvia_main
 
 
+# Nuitka sets __compiled__, and has in sys.argv[0] where links lead;
+# compile_cython.py makes it None.
+by_nuitka = __compiled__ is not None
+called = __compiled__.original_argv0 if by_nuitka else sys.argv[0]
+
+
 def chosen():
     """The entry point whose executable was called, by its path or its name."""
     for same in (lambda path: path, os.path.basename):
         for entry in ENTRIES:
-            if same(entry["executable"]) == same(sys.argv[0]):
+            if same(entry["executable"]) == same(called):
                 return entry
     return ENTRIES[0]
+
+
+def run_module(name):
+    """Runs a module in __main__, whether it is compiled or bytecode."""
+    from importlib.machinery import ExtensionFileLoader
+    from importlib.util import find_spec
+
+    if by_nuitka or isinstance(find_spec(name).loader, ExtensionFileLoader):
+        exuvia_main.run(name)
+    else:
+        import runpy
+
+        runpy._run_module_as_main(name, alter_argv=False)
 
 
 def as_python():
@@ -31,7 +50,7 @@ def run(entry):
     sys.argv[0] = entry["argv0"]
     sys.path[:0] = entry["path"]
     if entry["kind"] != "function":
-        exuvia_main.run(entry["module"])
+        run_module(entry["module"])
         return
     first, *more = entry["function"].split(".")
     function = getattr(__import__(entry["module"], fromlist=[first]), first)
