@@ -61,7 +61,7 @@ const Default = "lean"
 
 // All lists the variants by name.
 func All() []Variant {
-	return []Variant{Lean, Slim, Regular, PyInstaller, PyInstallerOneFile, CxFreeze, Nuitka, NuitkaOneFile, Cython, Shiv, Pex}
+	return []Variant{Lean, Slim, Regular, PyInstaller, PyInstallerOneFile, CxFreeze, Nuitka, NuitkaOneFile, Cython, PyOxidizer, Shiv, Pex}
 }
 
 // Named finds a variant. An unknown name is a [fault.Usage] that lists all.

@@ -55,6 +55,11 @@ func TestPlans(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				for i := range p.Files {
+					if p.Files[i].Tree != "" { // the same for all, and long
+						p.Files[i].Text = ""
+					}
+				}
 				got, err := json.MarshalIndent(p, "", "  ")
 				if err != nil {
 					t.Fatal(err)

@@ -1,0 +1,1 @@
+//! Nothing: only the command line of PyOxidizer, which is not built, uses it.

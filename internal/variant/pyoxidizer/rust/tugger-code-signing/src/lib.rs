@@ -1,0 +1,7 @@
+//! Stands for code signing, which no Linux has.
+
+use std::path::PathBuf;
+
+pub enum SigningDestination {
+    File(PathBuf),
+}
