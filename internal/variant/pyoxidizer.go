@@ -140,8 +140,11 @@ func oxidizerSteps() []plan.Step {
 // oxidizing is what PyOxidizer needs to run.
 func oxidizing() []plan.Mount {
 	return []plan.Mount{
-		{Tree: treeRust, At: "/run/rust"}, {Tree: treeOxidize, At: "/run/oxidize"}, {Tree: stepCrates, At: "/run/crates"},
-		{Tree: stepOxidizer, At: "/run/pyoxidizer"}, {Tree: stepDistribution, At: "/run/python"},
+		{Tree: treeRust, At: "/run/rust"},
+		{Tree: treeOxidize, At: "/run/oxidize"},
+		{Tree: stepCrates, At: "/run/crates"},
+		{Tree: stepOxidizer, At: "/run/pyoxidizer"},
+		{Tree: stepDistribution, At: "/run/python"},
 	}
 }
 
