@@ -11,13 +11,14 @@ for arg; do
 done
 if [ -d /run/compiled ]; then
     mkdir -p "$target"
-    cp -r /run/compiled/opt/compiled/. "$target"
-    touch "$target/now" # all of one time, which is later than that of what they were compiled of
-    find "$target" -exec touch -h -r "$target/now" {} +
+    cp -rp /run/compiled/opt/compiled/. "$target"
+    touch -d @0 "$PYO3_CONFIG_FILE" # the same as then, and not newer
 fi
 /usr/bin/cargo "$@"
 if [ -n "${KEEP:-}" ]; then
-    find "$target" -name 'launcher*' -prune -exec rm -rf {} + # which is of the app
+    for dir in "$target"/release "$target"/*/release; do # less what is of the app
+        rm -rf "$dir"/launcher* "$dir"/*/launcher* "$dir"/.fingerprint/launcher*
+    done
     mkdir -p "$KEEP"
-    cp -r "$target/." "$KEEP"
+    cp -rp "$target/." "$KEEP"
 fi
