@@ -16,9 +16,9 @@ if [ -d /run/compiled ]; then
 fi
 /usr/bin/cargo "$@"
 if [ -n "${KEEP:-}" ]; then
-    for dir in "$target"/release "$target"/*/release; do # less what is of the app
-        rm -rf "$dir"/launcher* "$dir"/*/launcher* "$dir"/.fingerprint/launcher*
-    done
     mkdir -p "$KEEP"
     cp -rp "$target/." "$KEEP"
+    for dir in "$KEEP"/release "$KEEP"/*/release; do # less what is of the app
+        rm -rf "$dir"/launcher* "$dir"/*/launcher* "$dir"/.fingerprint/launcher*
+    done
 fi
