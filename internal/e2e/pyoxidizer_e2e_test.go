@@ -13,7 +13,7 @@ import (
 func TestPyOxidizer(t *testing.T) {
 	m := newMachine(t)
 	b := m.build("--variant", "pyoxidizer", demo)
-	for _, want := range []string{"main serves", "main --help"} {
+	for _, want := range []string{"main runs", "main --help"} {
 		if err := checked(b, want); err != nil {
 			t.Error(err)
 		}

@@ -8,6 +8,7 @@ beside it, as extension modules have to be.
 """
 import hashlib
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def configure(want):
         digest = hashlib.sha256(f.read()).hexdigest()
     with open("/run/oxidize/pyoxidizer.bzl", encoding="utf-8") as f:
         text = f.read()
-    for key, value in {"ARCHIVE": archive, "SHA256": digest, "MEMORY": MEMORY, "BESIDE": BESIDE, "OPTIMIZE": str(want["optimize"])}.items():
+    for key, value in {"ARCHIVE": archive, "SHA256": digest, "MEMORY": MEMORY, "OPTIMIZE": str(want["optimize"])}.items():
         text = text.replace("@" + key + "@", value)
     with open(freeze.WORK + "/pyoxidizer.bzl", "w", encoding="utf-8") as f:
         f.write(text)
@@ -91,15 +92,28 @@ def is_resource(file):
     return ".so" not in os.path.basename(file) or file.endswith(EXTENSIONS)
 
 
+def beside(want):
+    """Puts the modules that are files in their place, as bytecode."""
+    for file in files(BESIDE + SITE):
+        target = want["dir"] + "/lib" + file.removeprefix(BESIDE + SITE)
+        if not file.endswith(".py"):
+            copy(file, target)
+            continue
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        py_compile.compile(
+            file, target + "c", target, doraise=True, optimize=want["optimize"], invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+        )
+
+
 def collect(want):
     """Puts what was made in its place, with what modules look for by path."""
     made = os.path.join(freeze.WORK, "build", os.uname().machine + "-unknown-linux-gnu", "release", "install")
     shutil.copytree(made, want["dir"], dirs_exist_ok=True)
     os.rename(want["dir"] + "/launcher", want["dir"] + "/" + want["name"])
-    for root in (MEMORY, BESIDE):
-        for file in files(root + SITE):
-            if not is_resource(file):
-                copy(file, want["dir"] + "/lib" + file.removeprefix(root + SITE))
+    beside(want)
+    for file in files(MEMORY + SITE):
+        if not is_resource(file):
+            copy(file, want["dir"] + "/lib" + file.removeprefix(MEMORY + SITE))
     for source, name in want["files"]:
         top = name.split("/")[0]
         if not top.endswith((".dist-info", ".egg-info")) and not os.path.exists(MEMORY + SITE + "/" + top):

@@ -30,13 +30,12 @@ def make_exe():
     config.optimization_level = OPTIMIZE
     config.write_bytecode = False
     config.sys_frozen = True
+    config.filesystem_importer = True # of the modules that ask where they lie
+    config.module_search_paths = ["$ORIGIN/lib"]
     config.run_command = "from importlib.util import find_spec; exec(find_spec('exuvia_launcher').loader.get_code('exuvia_launcher'))"
 
     exe = dist.to_python_executable(name = "launcher", packaging_policy = policy, config = config)
     exe.add_python_resources(exe.read_virtualenv("@MEMORY@"))
-    for resource in exe.read_virtualenv("@BESIDE@"):
-        resource.add_location = "filesystem-relative:lib"
-        exe.add_python_resource(resource)
     return exe
 
 def make_install(exe):
