@@ -63,16 +63,6 @@ func (v *verifier) settle(ctx context.Context, q question) ([]verdict, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	// One that only came to no end is given a second try, for which it has its
-	// share of the machine to itself; the check says so.
-	retried := ""
-	if hangs(lean) && !hangs(full) {
-		retried = "at the second try, as at the first it came to no end"
-		var err error
-		if lean, err = q.ask(ctx, v.Lean, false); err != nil {
-			return nil, fmt.Errorf("asking %s again for %s: %w", v.Lean.Name, q.name, err)
-		}
-	}
 	runs := [][]answer{full}
 	verdicts := v.judge(runs, lean)
 	for range reruns {
@@ -86,17 +76,7 @@ func (v *verifier) settle(ctx context.Context, q question) ([]verdict, error) {
 		runs = append(runs, again)
 		verdicts = v.judge(runs, lean)
 	}
-	if retried != "" {
-		for i := range verdicts {
-			verdicts[i].check.Detail += "; " + retried
-		}
-	}
 	return verdicts, nil
-}
-
-// hangs reports whether a boot neither ended nor listened within its limit.
-func hangs(as []answer) bool {
-	return slices.ContainsFunc(as, func(a answer) bool { return a.fields["state"] == string(runs) })
 }
 
 // judge compares the image's answers with those of one or more runs of the

@@ -212,29 +212,6 @@ func TestServersThatDiffer(t *testing.T) {
 	}
 }
 
-// An image that only once came to no end is no other program, and the check
-// says what happened.
-func TestSecondTry(t *testing.T) {
-	var n atomic.Int64
-	in, _ := input(t, prints(0, "hi\n", ""), func([]string, string) app {
-		return app{stay: n.Add(1) == 1, exit: engine.Exit{Stdout: []byte("hi\n")}}
-	})
-	in.limits.start, in.limits.help = 200*time.Millisecond, 200*time.Millisecond
-	checks, err := Run(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	told := 0
-	for _, c := range checks {
-		if strings.HasSuffix(c.Detail, "at the second try, as at the first it came to no end") {
-			told++
-		}
-	}
-	if told != 1 {
-		t.Errorf("%d checks tell of a second try: %+v", told, checks)
-	}
-}
-
 // counter gives another number with each boot's answers, never the same.
 func counter(n *atomic.Int64, extra string) http.Handler {
 	return demo(func(w http.ResponseWriter, r *http.Request) bool {
