@@ -52,15 +52,24 @@ def as_first_process():
     def ignore(number, frame):
         pass
 
+    # A signal to a child that has not yet forgotten waits until it has.
+    def hold():
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ignored))
+
+    def release():
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+
     def forget():
         for number in ignored:
             if signal.getsignal(number) is ignore:
                 signal.signal(number, signal.SIG_DFL)
+        release()
 
+    masks = []
     ignored = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
     for number in ignored:
         signal.signal(number, ignore)
-    os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=forget)
 
 
 def run(entry):
