@@ -149,7 +149,7 @@ func (a *app) assemble(cache *cas.Store) (*pipeline.Pipeline, error) {
 				Home: a.env.Getenv("HOME"), Log: a.log(), Progress: say,
 			})
 		},
-		Clock: time.Now, Progress: say, Log: a.log(), Version: self,
+		Clock: time.Now, Progress: say, Log: a.log(), Version: self, Overlook: a.env.Overlook,
 	}, nil
 }
 

@@ -29,6 +29,8 @@ type Env struct {
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
+	// Overlook is for tests: see pipeline.Pipeline.
+	Overlook func(path string) bool
 }
 
 // Main runs the command and gives its exit code: 0, that of a [fault.Kind], 1
@@ -150,7 +152,7 @@ lock taken, 130 interrupted; 1 is a defect of exuvia.`,
 	f.BoolVar(&a.debug, "debug", false, "log every step to stderr")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
-		newBuild(a), newDockerfile(a), newCompare(a), newVerify(a), newMeasure(a), newRun(a), newWhy(a),
+		newBuild(a), newDockerfile(a), newCompare(a), newVerify(a), newMeasure(a), newObserve(a), newRun(a), newWhy(a),
 		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newPasses(a), newVersion(a),
 	)
 	explainArgs(root)

@@ -155,7 +155,7 @@ func TestMatrix(t *testing.T) {
 	m := newMachine(t)
 	for _, axis := range []string{"strip=true,false", "optimize=0,1,2", "bytecode=legacy,pycache,none", "rpath=true,false", "upx=no,executables,all"} {
 		t.Run(axis, func(t *testing.T) {
-			m := machine{t, m.cache, m.data}
+			m := machine{t: t, cache: m.cache, data: m.data}
 			rows := m.compare("--variant", "lean", "-n", "1", "--matrix", axis, demo)
 			if want := strings.Count(axis, ",") + 1; len(rows) != want {
 				t.Errorf("%d rows, want %d", len(rows), want)

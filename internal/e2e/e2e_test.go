@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 type machine struct {
 	t           *testing.T
 	cache, data string
+	overlook    func(path string) bool // see pipeline.Pipeline
 }
 
 // cacheDir keeps downloads between runs: EXUVIA_E2E_CACHE, else a directory
@@ -84,6 +85,7 @@ func (m machine) run(args ...string) result {
 	code := cli.Main(m.t.Context(), cli.Env{
 		Args:   append([]string{"exuvia", "--cache-dir", m.cache, "--data-dir", m.data}, args...),
 		Getenv: os.Getenv, Environ: os.Environ(), Stdout: &stdout, Stderr: &stderr,
+		Overlook: m.overlook,
 	})
 	return result{code, stdout.String(), stderr.String()}
 }

@@ -89,11 +89,19 @@ type BootOptions struct {
 	Env      []string // after Config.Env
 	User     string   // in place of Config.User
 	Volumes  []Volume
+	Inputs   []Input  // trees beside the root, read-only
+	Traces   bool     // its processes may trace each other: ptrace(2)
 	Writable bool     // the root may be written to (gone at exit)
 	Network  bool     // the host's network in place of loopback only
 	Stdin    *os.File // nil is /dev/null
 	Stdout   *os.File // nil: kept, see Process.Wait
 	Stderr   *os.File
+}
+
+// Input is a tree at a path of the container.
+type Input struct {
+	Tree *tree.Tree
+	At   string // absolute
 }
 
 // Volume is a directory or file of the host in the container.

@@ -22,6 +22,7 @@ import (
 
 // finders are those that a plan can name.
 type finders struct {
+	tree    *tree.Tree
 	imports *pyimport.Finder
 	data    *pydata.Finder
 	byName  map[string][]reach.Finder
@@ -29,7 +30,7 @@ type finders struct {
 
 // newFinders makes those for t, which has the app.
 func (a *app) newFinders(ctx context.Context, t *tree.Tree) (*finders, error) {
-	f := &finders{}
+	f := &finders{tree: t}
 	var err error
 	f.imports, err = pyimport.New(ctx, pyimport.Input{
 		Tree: t, Engine: a.Engine, Python: a.runtime, Cache: a.Cache, Path: a.scriptPath(), Main: a.mainModules(),
@@ -43,7 +44,7 @@ func (a *app) newFinders(ctx context.Context, t *tree.Tree) (*finders, error) {
 	}
 	f.byName = map[string][]reach.Finder{
 		"pyimport":  {f.imports},
-		"pydata":    {f.data, programFinder{t, a.project.Name}},
+		"pydata":    {f.data, programFinder{t, a.project.Name}, a.seen(f)},
 		"sharedlib": libraryFinders(t),
 	}
 	return f, nil

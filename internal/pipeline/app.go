@@ -13,6 +13,7 @@ import (
 	"exuvia/internal/base"
 	"exuvia/internal/fault"
 	"exuvia/internal/install"
+	"exuvia/internal/observe"
 	"exuvia/internal/plan"
 	"exuvia/internal/project"
 	"exuvia/internal/python"
@@ -42,6 +43,8 @@ type app struct {
 	graph       *reach.Graph // what the entry points and the contract reach
 	roots       variant.Roots
 	needs       plan.Needs
+	observed    observe.Observation // what runs have shown beside
+	healed      []report.Healed     // what images of it turned out to lack
 	notes       []report.Note
 	inputs      []report.Input
 	timings     []report.Timing
@@ -71,6 +74,11 @@ func (a *app) install(ctx context.Context) error {
 func (a *app) study(ctx context.Context) error {
 	if err := a.install(ctx); err != nil {
 		return err
+	}
+	if s := a.project.Settings; len(s.Observe) > 0 || len(s.Observations) > 0 {
+		if err := a.phases(ctx, &a.timings, phase{"observe", "observing the unreduced app", a.learn}); err != nil {
+			return err
+		}
 	}
 	return a.phases(ctx, &a.timings, phase{"analyse", "finding what it needs", a.analyse})
 }
@@ -224,6 +232,10 @@ func (a *app) analyse(ctx context.Context) error {
 		return walked(err)
 	}
 	a.needs = a.finders.needs(a.graph)
-	a.notes = append(a.notes, a.finders.imports.Notes()...)
+	for _, n := range a.finders.imports.Notes() {
+		if !slices.Contains(a.notes, n) { // an app that is healed is analysed again
+			a.notes = append(a.notes, n)
+		}
+	}
 	return nil
 }

@@ -33,11 +33,13 @@ type build struct {
 	input   variant.Input // what the plan was made from
 	plan    *plan.Plan
 	walked  *tree.Tree // the unreduced app with what the plan's steps made
-	lean    *tree.Tree
-	env     []string // of the image, found out by passes
+	kept    *tree.Tree // what the analysis keeps of it
+	lean    *tree.Tree // what passes make of that
+	env     []string   // of the image, found out by passes
 	moves   []reduce.Move
-	symbols *tree.Tree // what strip dropped, for debuggers; nil for none
-	image   v1.Image   // as read back from the store
+	symbols *tree.Tree   // what strip dropped, for debuggers; nil for none
+	image   v1.Image     // as read back from the store
+	asked   verify.Input // what the image was compared by, last
 	out     *report.Build
 }
 
@@ -66,10 +68,7 @@ func (p *Pipeline) build(ctx context.Context, r Request) (*report.Build, error) 
 		if err != nil {
 			return b.out, err
 		}
-		if err := b.make(ctx); err != nil {
-			return b.out, err
-		}
-		if err := b.check(ctx); err != nil {
+		if err := b.prove(ctx); err != nil {
 			return b.out, err
 		}
 	}
@@ -328,8 +327,8 @@ func (b *build) reference() string {
 // system's inputs stand for the tools too, which come from the same suite.
 func (b *build) buildKey() string {
 	p := *b.project
-	p.Dir, p.Files, p.Sources = "", nil, nil // where it is does not matter, and trees have digests
-	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
+	p.Dir, p.Files, p.Sources, p.Observations = "", nil, nil, nil // where it is does not matter, and trees have digests
+	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.project.Observations.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
 		b.base.Tree.Digest(), b.base.Inputs, b.variant.Name, b.Epoch.Unix(), b.platform.String())
 }
 

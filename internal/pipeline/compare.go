@@ -146,26 +146,26 @@ func (c *candidate) make(ctx context.Context, r CompareRequest) error {
 	if err := b.phases(ctx, &b.out.Timings, phase{"base", "assembling the base", b.findBase}); err != nil {
 		return err
 	}
-	cached := b.recognise()
-	if cached {
-		err = b.decide(ctx)
-		b.recall(b.out.Digest)
-	} else {
-		err = b.make(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	_, lean, err := b.subjects(ctx, b.image)
-	if err != nil {
-		return err
-	}
-	lean.Name = name
-	c.subject = &lean
-	if !cached {
-		if err := b.check(ctx); err != nil {
+	if !b.recognise() {
+		err := b.prove(ctx)
+		if b.asked.Booter != nil {
+			b.asked.Lean.Name = name
+			c.subject = &b.asked.Lean
+		}
+		if err != nil {
 			return err
 		}
+	} else if err := b.decide(ctx); err != nil {
+		return err
+	}
+	if c.subject == nil { // nothing was compared
+		b.recall(b.out.Digest)
+		_, lean, err := b.subjects(ctx, b.image)
+		if err != nil {
+			return err
+		}
+		lean.Name = name
+		c.subject = &lean
 	}
 	return b.publish(ctx)
 }

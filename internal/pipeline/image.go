@@ -160,6 +160,7 @@ func (b *build) assemble(ctx context.Context) error {
 		return fmt.Errorf("hashing image: %w", err)
 	}
 	b.out.Digest, b.out.Layers = digest.String(), layers
+	b.out.Size, b.out.Download, b.out.Files = 0, 0, 0 // of an image that was healed
 	for _, l := range layers {
 		b.out.Size += l.Size
 		b.out.Download += l.Download
@@ -214,6 +215,7 @@ func (b *build) unreducedConfig(c plan.Config) plan.Config {
 
 // compare checks an image against the unreduced app of this build.
 func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, error) {
+	b.asked = verify.Input{}
 	full, lean, err := b.subjects(ctx, img)
 	if err != nil {
 		return nil, err
@@ -233,16 +235,22 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 			return checks, fault.New(fault.Differs, "this is a defect of exuvia unless a pass was disabled; please report it", "%s: %s", c.Name, c.Detail)
 		}
 	}
+	b.asked = b.verification(full, lean)
+	more, err := verify.Run(ctx, b.asked)
+	return append(checks, more...), err
+}
+
+// verification is what is asked of an image and of the unreduced app.
+func (a *app) verification(full, lean verify.Subject) verify.Input {
 	var entries []string
-	for _, e := range b.project.Entries {
+	for _, e := range a.project.Entries {
 		entries = append(entries, e.Name)
 	}
-	more, err := verify.Run(ctx, verify.Input{
+	return verify.Input{
 		Full: full, Lean: lean,
-		Entries: entries, Probe: b.project.Settings.Probe, ProjectFiles: b.project.Files, Modules: b.needs.Modules,
-		Python: b.runtime.Exe, Booter: b.Engine, Log: b.Log, Progress: b.Progress,
-	})
-	return append(checks, more...), err
+		Entries: entries, Probe: a.project.Settings.Probe, ProjectFiles: a.project.Files, Modules: a.needs.Modules,
+		Python: a.runtime.Exe, Booter: a.Engine, Log: a.Log, Progress: a.Progress,
+	}
 }
 
 // loads checks that every ELF file of the image finds its libraries without a

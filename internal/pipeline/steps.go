@@ -48,7 +48,8 @@ func (b *build) steps(ctx context.Context) error {
 		out[w.Path] = true
 		b.moves = append(b.moves, reduce.Move{From: w.Path, Why: w.Why})
 	}
-	b.lean = b.graph.Tree().Filter(func(e tree.Entry) bool { return !out[e.Path] })
+	b.kept = b.overlook(b.graph.Tree().Filter(func(e tree.Entry) bool { return !out[e.Path] }))
+	b.lean = b.kept
 	return nil
 }
 

@@ -116,6 +116,9 @@ func (d *detection) directory(ctx context.Context) (*Project, error) {
 	if d.p.Sources, err = d.sources(); err != nil {
 		return nil, err
 	}
+	if d.p.Observations, err = d.observations(); err != nil {
+		return nil, err
+	}
 	if d.p.Form == Bare && !d.hasPython() {
 		return nil, fault.New(fault.Project, "give a directory with a pyproject.toml, a requirements.txt or a .py file", "no Python project in %s", d.p.Dir)
 	}
@@ -164,6 +167,9 @@ func (d *detection) script(ctx context.Context, file string) (*Project, error) {
 		return nil, err
 	}
 	if p.Files, err = d.keepAll(ctx, p.origin(), file); err != nil {
+		return nil, err
+	}
+	if p.Observations, err = d.observations(); err != nil {
 		return nil, err
 	}
 	if p.Sources, err = d.sources(); err != nil {

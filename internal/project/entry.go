@@ -52,7 +52,7 @@ func (d *detection) entry(spec string) (Entry, error) {
 		return Entry{}, fault.New(fault.Project, `name one with --entry: "main.py", "pkg.mod", "pkg.mod:func" or a console script with arguments`,
 			"entry point %q: %s", Clip(spec), fmt.Sprintf(what, args...))
 	}
-	words, err := split(spec)
+	words, err := Words(spec)
 	if err != nil {
 		return bad("%v", err)
 	}
@@ -234,9 +234,9 @@ func lastName(module string) string {
 	return parts[len(parts)-1]
 }
 
-// split splits words as a POSIX shell does, with quotes and backslashes and
-// nothing else.
-func split(s string) ([]string, error) {
+// Words splits a command line as a POSIX shell does, with quotes and
+// backslashes and nothing else.
+func Words(s string) ([]string, error) {
 	var words []string
 	var word []rune
 	var quote rune
@@ -273,7 +273,16 @@ func split(s string) ([]string, error) {
 	return words, nil
 }
 
-// quote writes a word so that split reads it.
+// Line writes words so that Words reads them.
+func Line(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// quote writes a word so that Words reads it.
 func quote(s string) string {
 	if s != "" && !strings.ContainsAny(s, " \t'\"\\") {
 		return s

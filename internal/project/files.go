@@ -62,7 +62,7 @@ func (d *detection) files(ctx context.Context) (*tree.Tree, error) {
 		}
 	}
 	var err error
-	if w.ignore, err = patternmatcher.New(append(patterns, d.p.Settings.Exclude...)); err != nil {
+	if w.ignore, err = patternmatcher.New(slices.Concat(patterns, d.p.Settings.Exclude, d.p.Settings.Observations)); err != nil {
 		return nil, fault.Wrap(err, fault.Project, "correct .dockerignore, or exclude in [tool.exuvia]", "reading patterns of files to leave out")
 	}
 	w.named = d.p.Settings.Include

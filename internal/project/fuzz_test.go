@@ -12,7 +12,7 @@ func FuzzSplit(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		words, err := split(s)
+		words, err := Words(s)
 		if err != nil {
 			if words != nil {
 				t.Errorf("%q: words %q and an error", s, words)
@@ -23,7 +23,7 @@ func FuzzSplit(f *testing.F) {
 		for _, w := range words {
 			quoted = append(quoted, quote(w))
 		}
-		again, err := split(strings.Join(quoted, " "))
+		again, err := Words(strings.Join(quoted, " "))
 		if err != nil || len(again) != len(words) {
 			t.Fatalf("%q: %q, then %q (%v)", s, words, again, err)
 		}

@@ -156,7 +156,7 @@ func TestForms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ignore := cmpopts.IgnoreFields(Project{}, "Dir", "Entries", "Files", "Sources", "Settings", "Notes")
+			ignore := cmpopts.IgnoreFields(Project{}, "Dir", "Entries", "Files", "Observations", "Sources", "Settings", "Notes")
 			if diff := cmp.Diff(&tt.want, got, ignore); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -197,7 +197,7 @@ func TestScripts(t *testing.T) {
 				t.Errorf("a script alone goes into the image (-want +got):\n%s", diff)
 			}
 			tt.want.Dir = dir
-			if diff := cmp.Diff(&tt.want, got, cmpopts.IgnoreFields(Project{}, "Files", "Sources", "Notes")); diff != "" {
+			if diff := cmp.Diff(&tt.want, got, cmpopts.IgnoreFields(Project{}, "Files", "Observations", "Sources", "Notes")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -149,6 +149,11 @@ func (s Settings) Check() error {
 			return bad("env", "names of environment variables", k)
 		}
 	}
+	for _, line := range s.Observe {
+		if words, err := Words(line); err != nil || len(words) == 0 {
+			return bad("observe", "command lines", line)
+		}
+	}
 	for _, r := range s.Probe.HTTP {
 		if !strings.HasPrefix(r.Path, "/") {
 			return bad("probe.http", `requests whose path begins with "/"`, r.Path)

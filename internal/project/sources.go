@@ -48,6 +48,22 @@ func (d *detection) sources() (*tree.Tree, error) {
 	return tree.New(entries...)
 }
 
+// observations gathers the files that the settings name as such.
+func (d *detection) observations() (*tree.Tree, error) {
+	var entries []tree.Entry
+	for _, name := range unique(d.p.Settings.Observations) {
+		if !fs.ValidPath(name) || !d.has(name) {
+			return nil, fault.New(fault.Project, "make it with exuvia observe --output "+Clip(quote(name))+", or correct observations in [tool.exuvia]", "there is no file %s in the project", Clip(name))
+		}
+		e, err := d.keep(name, d.p.origin())
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return tree.New(entries...)
+}
+
 var include = regexp.MustCompile(`^(?:-r|-c|--requirement|--constraint)[ \t=]*(\S+)`)
 
 // included lists the files that a requirements file names by -r and -c, and

@@ -19,6 +19,7 @@ type Build struct {
 	Verified  bool     `json:"verified"`
 	Cached    bool     `json:"cached"` // nothing had changed since an earlier build
 	Checks    []Check  `json:"checks"`
+	Healed    []Healed `json:"healed,omitempty"` // what the image turned out to lack
 	Timings   []Timing `json:"timings"`
 	// BuildSeconds is how long making the image took beside what all images of
 	// the project share; of the earlier build where Cached.
@@ -43,6 +44,15 @@ type Check struct {
 	Name   string `json:"name"` // "GET /openapi.json", "main --help", "readable by 65532"
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"` // what was asked and both answers, where they differ; else what was seen, short
+}
+
+// Healed is a file that the analysis had not found, and without which the image
+// behaved otherwise than the unreduced app.
+type Healed struct {
+	Path   string `json:"path"`             // in the unreduced app
+	Keep   string `json:"keep"`             // what [tool.exuvia] keep, or keep-source, says to have it from the start
+	Source bool   `json:"source,omitempty"` // only its source was lacking
+	Why    string `json:"why"`              // "GET /: import app.plugin"
 }
 
 // Timing is how long a phase took.

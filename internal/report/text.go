@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -21,6 +22,7 @@ func WriteText(w io.Writer, b Build) error {
 	writeHead(&out, b)
 	writeLayers(&out, b)
 	writeChecks(&out, b)
+	writeHealed(&out, b)
 	writeTimings(&out, b)
 	for _, n := range noteLines(b.Notes) {
 		fmt.Fprintf(&out, "note: %s\n", clean(n))
@@ -96,6 +98,24 @@ func writeChecks(out *bytes.Buffer, b Build) {
 		fmt.Fprintln(out, "not verified")
 	default:
 		fmt.Fprintf(out, "not verified: %d of %s passed\n", passed, count(len(b.Checks), "check"))
+	}
+}
+
+// writeHealed says what had to be added, and how the next build has it from the
+// start.
+func writeHealed(out *bytes.Buffer, b Build) {
+	keep := map[bool][]string{}
+	for _, h := range b.Healed {
+		fmt.Fprintf(out, "healed: %s (%s)\n", clean(h.Path), clean(h.Why))
+		keep[h.Source] = append(keep[h.Source], strconv.Quote(h.Keep))
+	}
+	for _, setting := range []struct {
+		name   string
+		source bool
+	}{{"keep", false}, {"keep-source", true}} {
+		if names := keep[setting.source]; len(names) > 0 {
+			fmt.Fprintf(out, "  [tool.exuvia] %s = [%s] spares the next build the healing\n", setting.name, clean(strings.Join(slices.Compact(names), ", ")))
+		}
 	}
 }
 

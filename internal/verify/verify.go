@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,6 +133,76 @@ func Run(ctx context.Context, in Input) ([]report.Check, error) {
 		err = differs(failed)
 	}
 	return checks, err
+}
+
+// Exercise asks the unreduced app all that Run would, and compares nothing.
+func Exercise(ctx context.Context, in Input) error {
+	v, err := in.slowly()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	for _, q := range v.questions() {
+		v.progress("observing %s", q.name)
+		full, err := q.ask(ctx, v.Full, true)
+		if err == nil {
+			err = q.started(full)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Repeat asks both once more what the checks that failed are of, and compares
+// nothing: for a Booter that observes.
+func Repeat(ctx context.Context, in Input, checks []report.Check) error {
+	v, err := in.slowly()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	for _, q := range v.failed(checks) {
+		v.progress("observing %s", q.name)
+		if _, err := q.ask(ctx, v.Full, true); err != nil {
+			return fmt.Errorf("observing %s: %w", v.Full.Name, err)
+		}
+		if _, err := q.ask(ctx, v.Lean, false); err != nil {
+			return fmt.Errorf("observing %s: %w", v.Lean.Name, err)
+		}
+	}
+	return nil
+}
+
+// failed gives the questions that failed checks are of. The first has checks of
+// many names, every other one of its own.
+func (v *verifier) failed(checks []report.Check) []question {
+	qs := v.questions()
+	var out []question
+	for _, c := range checks {
+		if c.OK {
+			continue
+		}
+		i := max(0, slices.IndexFunc(qs, func(q question) bool { return q.name == c.Name }))
+		if !slices.ContainsFunc(out, func(q question) bool { return q.name == qs[i].name }) {
+			out = append(out, qs[i])
+		}
+	}
+	return out
+}
+
+// slowly is a verifier that waits for an app that an observer slows down.
+func (in Input) slowly() (*verifier, error) {
+	const slower = 5
+	v, err := newVerifier(in)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range []*time.Duration{&v.limits.start, &v.limits.help, &v.limits.stop, &v.limits.head, &v.limits.body} {
+		*d *= slower
+	}
+	return v, nil
 }
 
 // varies matches the fields of which a user may say that they are variable.

@@ -31,6 +31,7 @@ type spec struct {
 	Tmpfs     []string // paths in the root
 	Network   bool     // the host's
 	Boot      bool     // process 1 of its own, as UID and GID
+	Traces    bool     // ptrace(2) is allowed
 	UID, GID  int
 	Argv, Env []string
 	Dir       string
@@ -343,15 +344,15 @@ func (e *Engine) bootBox(ctx context.Context, root *tree.Tree, c plan.Config, o 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.fillBoot(c, o); err != nil {
+	if err := e.fillBoot(ctx, b, c, o); err != nil {
 		b.close()
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *box) fillBoot(c plan.Config, o engine.BootOptions) error {
-	b.Boot, b.Network, b.Dir = true, o.Network, c.WorkingDir
+func (e *Engine) fillBoot(ctx context.Context, b *box, c plan.Config, o engine.BootOptions) error {
+	b.Boot, b.Network, b.Traces, b.Dir = true, o.Network, o.Traces, c.WorkingDir
 	entry, args := c.Entrypoint, c.Cmd
 	if o.Entry != nil {
 		entry, args = o.Entry, nil
@@ -380,6 +381,15 @@ func (b *box) fillBoot(c plan.Config, o engine.BootOptions) error {
 	}
 	if c.WorkingDir != "" && path.Clean(c.WorkingDir) != "/" { // a container is given one that its image lacks
 		if _, err := b.place(c.WorkingDir, true); err != nil {
+			return err
+		}
+	}
+	for _, in := range o.Inputs {
+		dirs, err := e.materialise(ctx, in.Tree)
+		if err != nil {
+			return err
+		}
+		if err := b.input(dirs, in.At); err != nil {
 			return err
 		}
 	}

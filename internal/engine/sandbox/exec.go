@@ -58,7 +58,7 @@ func becomeCommand() error {
 	if err := drop(keep); err != nil {
 		return fmt.Errorf("dropping capabilities: %w", err)
 	}
-	if err := filter(); err != nil {
+	if err := filter(s.Traces); err != nil {
 		return fmt.Errorf("filtering system calls: %w", err)
 	}
 	err = syscall.Exec(argv0, s.Argv, s.Env)

@@ -53,11 +53,15 @@ func answer(errno syscall.Errno) seccomp.Action {
 	return seccomp.ActionErrno | seccomp.Action(errno) //nolint:gosec // at most 4095
 }
 
+// tracing are those of the forbidden calls by which a process looks into
+// another.
+var tracing = []string{"ptrace", "process_vm_readv"}
+
 // policy forbids by the number of the call and by whole arguments.
-func policy(info *arch.Info) seccomp.Policy {
+func policy(info *arch.Info, traces bool) seccomp.Policy {
 	known := slices.DeleteFunc(slices.Clone(forbidden), func(name string) bool {
 		_, ok := info.SyscallNames[name]
-		return !ok
+		return !ok || traces && slices.Contains(tracing, name)
 	})
 	var odd seccomp.ArgumentConditions
 	for _, p := range personalities {
@@ -81,7 +85,7 @@ func policy(info *arch.Info) seccomp.Policy {
 // another architecture pass (32-bit ones through int 0x80), and compare
 // arguments with all 64 bits where ioctl looks at 32 only; so these two come
 // first and are ours.
-func program() ([]bpf.RawInstruction, error) {
+func program(traces bool) ([]bpf.RawInstruction, error) {
 	info, err := arch.GetInfo("")
 	if err != nil {
 		return nil, err
@@ -90,7 +94,7 @@ func program() ([]bpf.RawInstruction, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s has no ioctl", info.Name)
 	}
-	p := policy(info)
+	p := policy(info, traces)
 	rest, err := p.Assemble()
 	if err != nil {
 		return nil, err
@@ -109,9 +113,9 @@ func program() ([]bpf.RawInstruction, error) {
 }
 
 // filter forbids, for this thread and what it executes, the calls above and
-// every way to new privileges.
-func filter() error {
-	raw, err := program()
+// every way to new privileges. Traces allows those that tracers need.
+func filter(traces bool) error {
+	raw, err := program(traces)
 	if err != nil {
 		return err
 	}

@@ -10,9 +10,9 @@ import (
 )
 
 // verdict runs the filter on one call as the kernel would.
-func verdict(t *testing.T, archID uint32, call int, args ...uint64) uint32 {
+func verdict(t *testing.T, traces bool, archID uint32, call int, args ...uint64) uint32 {
 	t.Helper()
-	raw, err := program()
+	raw, err := program(traces)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,16 +76,20 @@ func TestFilter(t *testing.T) {
 		{"ioctl", []uint64{0, ioctlLinux}, eperm},
 		{"read", []uint64{0, unix.TIOCSTI}, allow},
 	} {
-		if got := verdict(t, uint32(info.ID), info.SyscallNames[c.call], c.args...); got != c.want {
+		if got := verdict(t, false, uint32(info.ID), info.SyscallNames[c.call], c.args...); got != c.want {
 			t.Errorf("%s%x: %#x, want %#x", c.call, c.args, got, c.want)
 		}
 	}
-	if got := verdict(t, uint32(arch.I386.ID), 21); got != enosys { // mount of the 32-bit interface
+	if got := verdict(t, false, uint32(arch.I386.ID), 21); got != enosys { // mount of the 32-bit interface
 		t.Errorf("a call of another architecture: %#x, want %#x", got, enosys)
 	}
 	for _, name := range forbidden {
-		if call, ok := info.SyscallNames[name]; ok && verdict(t, uint32(info.ID), call) == allow {
+		if call, ok := info.SyscallNames[name]; ok && verdict(t, false, uint32(info.ID), call) == allow {
 			t.Errorf("%s is allowed", name)
+		}
+		call, ok := info.SyscallNames[name]
+		if traced := ok && verdict(t, true, uint32(info.ID), call) == allow; traced != (name == "ptrace" || name == "process_vm_readv") {
+			t.Errorf("%s is allowed to those who may trace: %v", name, traced)
 		}
 	}
 }

@@ -1,0 +1,172 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"exuvia/internal/report"
+)
+
+// The app leans on a plugin that it loads by a name it computes, a template, a
+// codec, a time zone and a library that it opens by name.
+var leaning = map[string]string{
+	"pyproject.toml": "[project]\nname = \"leaning\"\nversion = \"1\"\n[tool.exuvia]\nentry = [\"main.py\"]\n",
+	"main.py": `import ctypes
+import datetime
+import importlib
+import pathlib
+import zoneinfo
+
+import helper
+
+print(helper.NAME)
+print(pathlib.Path(__file__).with_name("templates").joinpath("page.html").read_text())
+print("ab".encode("cp037"))
+print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo("America/Boise")).utcoffset())
+try:
+    print(ctypes.CDLL("libsqlite3.so.0").sqlite3_libversion_number() > 0)
+except OSError:
+    print("works without it, and otherwise")
+try:
+    print(importlib.import_module("plugins.one").NAME)
+except ImportError:
+    print("no plugins")
+`,
+	"helper.py":           "NAME = 'helper'\n",
+	"templates/page.html": "<p>page</p>\n",
+	"plugins/__init__.py": "",
+	"plugins/one.py":      "NAME = 'plugin one'\n",
+}
+
+// Whatever the analysis misses, the image gets it in the end, and the report
+// says what and why.
+func TestHeals(t *testing.T) {
+	for name, cut := range map[string]string{
+		"module":             "app/helper.py",
+		"module in silence":  "app/plugins/one.py",
+		"template":           "app/templates/page.html",
+		"codec":              "usr/lib/python3.11/encodings/cp037.py",
+		"time zone":          "usr/share/zoneinfo/America/Boise",
+		"library in silence": "usr/lib/x86_64-linux-gnu/libsqlite3.so.0",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.overlook = func(p string) bool { return p == cut || strings.HasPrefix(p, cut+".") }
+			b := m.build("--python", "3.11", project(t, leaning))
+			if !b.Verified || len(b.Healed) == 0 {
+				t.Fatalf("verified: %v, healed: %+v", b.Verified, b.Healed)
+			}
+			for _, h := range b.Healed {
+				t.Logf("%+v", h)
+				if h.Path != cut && !strings.HasPrefix(h.Path, cut+".") {
+					t.Errorf("%s was added too", h.Path)
+				}
+			}
+		})
+	}
+}
+
+// Names that no analysis sees, and what the report proposes for the next build.
+func TestHealsComputedNames(t *testing.T) {
+	m := newMachine(t)
+	dir := project(t, map[string]string{"main.py": `import ctypes
+import importlib
+
+print(importlib.import_module("".join(["plist", "lib"])).dumps({}))
+try:
+    print(ctypes.CDLL("lib" + "sqlite" + "3.so.0").sqlite3_libversion_number() > 0)
+except OSError:
+    print("works without it, and otherwise")
+`})
+	b := m.build("--python", "3.11", dir)
+	var args []string
+	for _, h := range b.Healed {
+		t.Logf("%+v", h)
+		args = append(args, "--keep", h.Keep)
+		if chain := m.must("why", "--image", b.Reference, h.Path); !strings.Contains(chain, "healed") {
+			t.Errorf("why says:\n%s", chain)
+		}
+	}
+	if len(args) == 0 {
+		t.Error("nothing was healed")
+	}
+	again := m.build(append(args, "--python", "3.11", dir)...)
+	if len(again.Healed) > 0 {
+		t.Errorf("healed again: %+v", again.Healed)
+	}
+	if again.Size != b.Size {
+		t.Errorf("%d bytes where these are kept, healed %d", again.Size, b.Size)
+	}
+}
+
+// What observing does not explain, or may not mend, is refused.
+func TestDoesNotHeal(t *testing.T) {
+	m := newMachine(t)
+	m.overlook = func(p string) bool { return p == "app/helper.py" }
+	dir := project(t, leaning)
+	r := m.run("build", "--python", "3.11", "--heal=false", dir)
+	if r.code != 9 || !strings.Contains(r.stderr, "missing module helper") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	if out := m.must("images", "--json"); strings.Contains(out, "leaning") {
+		t.Errorf("it has a name:\n%s", out)
+	}
+	m.overlook = nil
+	r = m.run("build", "--python", "3.11", project(t, map[string]string{
+		"main.py": "import os\nprint(os.path.getsize('/usr/bin/python3.11') and len(os.listdir('/usr/bin')))\n",
+	}))
+	if r.code != 9 {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+}
+
+// Observations of two runs unite, hold nothing of this machine, and make a
+// build that is the same each time.
+func TestObserve(t *testing.T) {
+	m := newMachine(t)
+	dir := project(t, map[string]string{
+		"pyproject.toml": leaning["pyproject.toml"], "main.py": "import hidden\nprint('hello')\n",
+		"hidden.py":       "def load(name):\n    return __import__(name[::-1])\n",
+		"tests/test_a.py": "import unittest\n\nimport hidden\n\n\nclass A(unittest.TestCase):\n    def test(self):\n        self.assertTrue(hidden.load('biltsilp'))\n",
+	})
+	file := filepath.Join(dir, "observed.json")
+	m.must("observe", "-o", file, "--python", "3.11", dir, "--", "python3", "-m", "unittest", "discover", "-s", "tests")
+	m.must("observe", "-o", file, "--python", "3.11", dir, "--", "python3", "-c", "import hidden; hidden.load('evaw')")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen struct{ Runs, Modules, Files []string }
+	if err := json.Unmarshal(data, &seen); err != nil {
+		t.Fatal(err)
+	}
+	modules := strings.Join(seen.Modules, " ") + " "
+	if len(seen.Runs) != 2 || !strings.Contains(modules, "plistlib ") || !strings.Contains(modules, "wave ") || strings.Contains(modules, "sunau ") {
+		t.Errorf("seen: %q %s", seen.Runs, modules)
+	}
+	if strings.Contains(string(data), dir) || strings.Contains(string(data), m.cache) {
+		t.Errorf("a path of this machine is in it:\n%s", data)
+	}
+	var builds [2]report.Build
+	for i := range builds {
+		builds[i] = m.build("--python", "3.11", "--observations", "observed.json", "--disable", "archive", "--pull", dir)
+	}
+	if builds[0].Digest != builds[1].Digest || builds[1].Cached {
+		t.Errorf("%s, and then %s", builds[0].Digest, builds[1].Digest)
+	}
+	if why := m.must("why", "--image", builds[0].Reference, "wave"); !strings.Contains(why, "observed") {
+		t.Errorf("why says:\n%s", why)
+	}
+	if r := m.run("why", "--image", builds[0].Reference, "sunau"); r.code == 0 {
+		t.Errorf("sunau is kept:\n%s", r.stdout)
+	}
+	r := m.run("observe", "--python", "3.11", dir, "--", "python3", "-c", "raise SystemExit('no')")
+	if r.code == 0 || !strings.Contains(r.stderr, "exit code 1") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+}

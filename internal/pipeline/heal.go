@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"exuvia/internal/engine"
+	"exuvia/internal/fault"
+	"exuvia/internal/observe"
+	"exuvia/internal/report"
+	"exuvia/internal/tree"
+	"exuvia/internal/verify"
+)
+
+// healings is how often an image is made again at most, with what it turned
+// out to lack.
+const healings = 3
+
+// prove makes the image and compares it with the unreduced app. Where it
+// behaves otherwise, both are observed, and what it looked for in vain is
+// added; if nothing is found, or it does not help, the difference stands.
+func (b *build) prove(ctx context.Context) error {
+	for round := 0; ; round++ {
+		if err := b.make(ctx); err != nil {
+			return err
+		}
+		differs := b.check(ctx)
+		if round == healings || !b.healable(differs) {
+			return differs
+		}
+		lacks, err := b.lacking(ctx)
+		if err != nil {
+			return fmt.Errorf("looking for what the image lacks: %w", err)
+		}
+		if len(lacks) == 0 {
+			return differs
+		}
+		b.Log.Debug("heal", "round", round+1, "adds", lacks)
+		if err := b.heal(ctx, lacks); err != nil {
+			return err
+		}
+	}
+}
+
+// healable reports whether an error is a difference that observing may explain.
+func (b *build) healable(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	heal := b.project.Settings.Heal
+	return ok && f.Kind == fault.Differs && b.asked.Booter != nil && (heal == nil || *heal)
+}
+
+// lacking observes how the image and the unreduced app answer what they
+// answered otherwise.
+func (b *build) lacking(ctx context.Context) ([]report.Healed, error) {
+	o, err := b.observer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Close()
+	in := b.asked
+	in.Booter = o
+	if err := verify.Repeat(ctx, in, b.out.Checks); err != nil {
+		return nil, err
+	}
+	first := slices.IndexFunc(b.out.Checks, func(c report.Check) bool { return !c.OK })
+	lacks, err := b.lacks(o, b.out.Checks[first].Name)
+	if err != nil {
+		return nil, err
+	}
+	idle, err := b.idle(ctx)
+	return slices.DeleteFunc(lacks, func(l report.Healed) bool {
+		return slices.ContainsFunc(idle, func(i report.Healed) bool { return i.Path == l.Path })
+	}), err
+}
+
+// lacks is what the image looked for in vain in all boots of an observer.
+func (b *build) lacks(o *observe.Observer, while string) ([]report.Healed, error) {
+	full, err := o.Trace(b.asked.Full.Tree)
+	if err != nil {
+		return nil, err
+	}
+	image, err := o.Trace(b.asked.Lean.Tree)
+	if err != nil {
+		return nil, err
+	}
+	pair := observe.Pair{Full: full, Image: image, App: b.full, Kept: b.hasKept, Modules: b.finders.files(), Module: b.finders.imports.Module}
+	return pair.Lacks(while), nil
+}
+
+// idle is what Python looks for in vain in the image when it does nothing, and
+// does that well: caches of the C library and such, which explain no difference.
+func (b *build) idle(ctx context.Context) ([]report.Healed, error) {
+	if _, ok := b.asked.Lean.Tree.Resolve(b.runtime.Exe); !ok {
+		return nil, nil // it has no Python of its own
+	}
+	o, err := b.observer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Close()
+	for _, s := range []verify.Subject{b.asked.Full, b.asked.Lean} {
+		p, err := o.Boot(ctx, s.Tree, s.Config, engine.BootOptions{Entry: []string{"/" + strings.TrimPrefix(b.runtime.Exe, "/"), "-c", "pass"}})
+		if err != nil {
+			return nil, err
+		}
+		if exit, err := p.Wait(); err != nil || exit.Code != 0 {
+			return nil, err
+		}
+	}
+	return b.lacks(o, "")
+}
+
+func (b *build) hasKept(path string) bool {
+	_, ok := b.kept.Lookup(path)
+	return ok
+}
+
+// heal adds what the image lacked to what the analysis finds, and forgets the
+// image that was made without it.
+func (b *build) heal(ctx context.Context, lacks []report.Healed) error {
+	b.healed = append(b.healed, lacks...)
+	p := *b.project // others share it
+	for _, l := range lacks {
+		if l.Source {
+			p.Settings.KeepSource = append(slices.Clip(p.Settings.KeepSource), l.Keep)
+		}
+	}
+	b.project = &p
+	b.moves, b.env, b.symbols, b.image = nil, nil, nil, nil
+	if err := b.phases(ctx, &b.out.Timings, phase{"heal", "adding what the image lacks", b.analyse}); err != nil {
+		return err
+	}
+	b.out.Notes, b.out.Healed = slices.Clone(b.notes), b.healed
+	return nil
+}
+
+// observer makes one of the system's own strace.
+func (a *app) observer(ctx context.Context) (*observe.Observer, error) {
+	tools, err := a.Bases.Tools(ctx, a.system.Ref, observe.Packages, a.platform)
+	if err != nil {
+		return nil, err
+	}
+	return observe.New(a.Engine, tools.Tree, a.Cache)
+}
+
+// files gives the files of a module by its name.
+func (f *finders) files() func(name string) []string {
+	index := make(map[string][]string)
+	for e := range f.tree.All() {
+		if e.IsDir() {
+			continue
+		}
+		if m, ok := f.imports.Module(e.Path); ok {
+			index[m] = append(index[m], e.Path)
+		}
+	}
+	return func(name string) []string { return index[name] }
+}
+
+// seen is what is known of runs: an observation, and what images have lacked.
+func (a *app) seen(f *finders) *observe.Finder {
+	var entries []string
+	for _, argv := range a.entrypoints {
+		if e, ok := f.tree.Resolve(argv[0]); ok {
+			entries = append(entries, e.Path)
+		}
+	}
+	if len(a.observed.Runs) == 0 && len(a.healed) == 0 {
+		return observe.NewFinder(f.tree, entries, a.observed, nil, nil)
+	}
+	return observe.NewFinder(f.tree, entries, a.observed, a.healed, f.files())
+}
+
+// overlook takes from a tree what a test wants the analysis not to have found.
+func (b *build) overlook(t *tree.Tree) *tree.Tree {
+	if b.Overlook == nil {
+		return t
+	}
+	mended := make(map[string]bool)
+	for _, h := range b.healed {
+		mended[h.Path] = true
+		if e, ok := b.full.Resolve(h.Path); ok {
+			mended[e.Path] = true
+		}
+	}
+	return t.Filter(func(e tree.Entry) bool { return e.IsDir() || !b.Overlook(e.Path) || mended[e.Path] })
+}
