@@ -1,6 +1,6 @@
-// Command corpus builds every application of this directory as the slim and as
-// the lean image, the latter compared with the unreduced app, measures what
-// came of it and prints a table. What an application is, and what it is asked,
+// Command corpus builds every application of this directory as the slim, the
+// PyInstaller and the lean image, the latter two compared with the unreduced
+// app, measures what came of it and prints a table. What an application is, and what it is asked,
 // stands in its pyproject.toml. Images are kept in bin/corpus, so a second run
 // rebuilds only what has changed. It fails if any application does.
 package main
@@ -53,12 +53,15 @@ type row struct {
 	Name         string  `json:"name"`
 	Slim         size    `json:"slim"`
 	Lean         size    `json:"lean"`
-	Ratio        float64 `json:"ratio"` // of the unpacked sizes
+	PyInstaller  size    `json:"pyinstaller"`                  // zero where its image fails
+	Frozen       string  `json:"pyinstaller_reason,omitempty"` // why it does
+	Ratio        float64 `json:"ratio"`                        // of the unpacked sizes
 	FirstMS      float64 `json:"first_ms"`
 	FullMS       float64 `json:"full_first_ms"` // of the unreduced app
 	PSS          int64   `json:"pss"`
 	Checks       int     `json:"checks"`
 	Passed       int     `json:"passed"`
+	Healed       int     `json:"healed"`  // files that the analysis had missed
 	BuildSeconds float64 `json:"build_s"` // of the lean image, with its comparison
 	OK           bool    `json:"ok"`
 	Reason       string  `json:"reason,omitempty"` // why not
@@ -148,6 +151,13 @@ func (r *row) measure(ctx context.Context, dir string, starts int) error {
 		if c.OK {
 			r.Passed++
 		}
+	}
+	r.Healed = len(lean.Healed)
+	frozen, err := build(ctx, "--variant", "pyinstaller", "--reference", r.Name+":pyinstaller", dir)
+	if err != nil {
+		r.Frozen = err.Error()
+	} else if r.PyInstaller = (size{frozen.Size, frozen.Download}); r.Lean.Unpacked > r.PyInstaller.Unpacked {
+		r.Reason = fmt.Sprintf("%s, larger than the %s of PyInstaller's image", report.Megabytes(lean.Size), report.Megabytes(frozen.Size))
 	}
 	slim, err := build(ctx, "--variant", "slim", "--no-verify", "--reference", r.Name+":slim", dir)
 	if err != nil {

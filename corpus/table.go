@@ -13,16 +13,16 @@ import (
 // failed.
 func writeTable(out io.Writer, rows []row) error {
 	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(w, "APP\tSLIM\tDOWNLOAD\tLEAN\tDOWNLOAD\tLEAN/SLIM\tFIRST ANSWER\tUNREDUCED\tPSS\tCHECKS\tBUILD")
+	fmt.Fprintln(w, "APP\tSLIM\tDOWNLOAD\tLEAN\tDOWNLOAD\tLEAN/SLIM\tPYINSTALLER\tFIRST ANSWER\tUNREDUCED\tPSS\tCHECKS\tHEALED\tBUILD")
 	for _, r := range rows {
 		if !r.OK {
-			fmt.Fprintf(w, "%s\tfailed\t\t\t\t\t\t\t\t\t%.0f s\n", r.Name, r.BuildSeconds)
+			fmt.Fprintf(w, "%s\tfailed\t\t\t\t\t\t\t\t\t\t\t%.0f s\n", r.Name, r.BuildSeconds)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%.0f ms\t%.0f ms\t%s\t%d of %d\t%.0f s\n", r.Name,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\t%.0f ms\t%.0f ms\t%s\t%d of %d\t%d\t%.0f s\n", r.Name,
 			report.Megabytes(r.Slim.Unpacked), report.Megabytes(r.Slim.Download),
 			report.Megabytes(r.Lean.Unpacked), report.Megabytes(r.Lean.Download),
-			100*r.Ratio, r.FirstMS, r.FullMS, memory(r.PSS), r.Passed, r.Checks, r.BuildSeconds)
+			100*r.Ratio, known(r.PyInstaller.Unpacked), r.FirstMS, r.FullMS, known(r.PSS), r.Passed, r.Checks, r.Healed, r.BuildSeconds)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -31,18 +31,21 @@ func writeTable(out io.Writer, rows []row) error {
 		if !r.OK {
 			fmt.Fprintf(out, "\n%s failed: %s\n", r.Name, r.Reason)
 		}
+		if r.Frozen != "" {
+			fmt.Fprintf(out, "\n%s as PyInstaller's image failed: %s\n", r.Name, r.Frozen)
+		}
 	}
 	_, err := fmt.Fprintf(out, "\nmedian of lean/slim: %.0f %%\n", 100*medianRatio(rows))
 	return err
 }
 
-// memory is "–" for a program that ends: there is nothing to look at when it
-// has answered.
-func memory(pss int64) string {
-	if pss == 0 {
+// known is "–" for what there is not: the memory of a program that has ended
+// when it has answered, an image that does not work.
+func known(bytes int64) string {
+	if bytes == 0 {
 		return "–"
 	}
-	return report.Megabytes(pss)
+	return report.Megabytes(bytes)
 }
 
 // medianRatio is that of the applications which did not fail; 0 if all did.
