@@ -140,11 +140,13 @@ func (s *Store) blobsOf(d v1.Hash) ([]v1.Hash, error) {
 	return out, nil
 }
 
-// collect removes lines without a name that are older than the grace, then
-// blobs and documents that no line needs: of those the ones in now, and what
+// collect removes lines without a name that are older than the grace, but for
+// images that had a name last, then blobs and documents that no line needs: of those the ones in now, and what
 // is older than the grace. The caller holds the lock.
 func (s *Store) collect(now []v1.Hash) error {
-	old := func(x v1.Descriptor) bool { return nameless(x) && s.now().Sub(when(x)) > grace }
+	old := func(x v1.Descriptor) bool {
+		return nameless(x) && x.Annotations[annotationBefore] == "" && s.now().Sub(when(x)) > grace
+	}
 	m, err := s.index()
 	if err != nil {
 		return err

@@ -26,7 +26,8 @@ import (
 // whole, whoever changes index.json or removes blobs holds a lock, and the
 // index is replaced in one rename. An image that was put and not named is
 // there only for who has its digest, and goes when it is discarded or a day
-// old.
+// old. The image that a name had before the one it has now stays, for who
+// wants to know what changed, until the name moves on again or is removed.
 type Store struct {
 	dir string
 	now func() time.Time
@@ -35,9 +36,10 @@ type Store struct {
 
 // Annotations of the store's index.
 const (
-	annotationRef  = "org.opencontainers.image.ref.name"
-	annotationWhen = "exuvia.time"   // RFC 3339: when the image was put or named
-	annotationBy   = "exuvia.put-by" // Store.id, of images without a name
+	annotationRef    = "org.opencontainers.image.ref.name"
+	annotationWhen   = "exuvia.time"     // RFC 3339: when the image was put or named
+	annotationBy     = "exuvia.put-by"   // Store.id, of images without a name
+	annotationBefore = "exuvia.previous" // the name that an image without one had until another got it
 )
 
 // documents is the directory, beside the blobs, of what is kept with images,
@@ -194,7 +196,8 @@ func (s *Store) Put(img v1.Image) (v1.Image, error) {
 }
 
 // Tag gives an image that was put its name. A name that another image had is
-// taken from it; that image goes if it has no other and is a day old.
+// taken from it; see [Store.Previous]. The one before that goes if it has no
+// other name and is a day old.
 func (s *Store) Tag(ref, digest string) error {
 	d, err := v1.NewHash(digest)
 	if err != nil {
@@ -210,13 +213,51 @@ func (s *Store) Tag(ref, digest string) error {
 		return fmt.Errorf("naming image %s: %w", d, err)
 	}
 	err = s.update(func(list []v1.Descriptor) []v1.Descriptor {
-		list = slices.DeleteFunc(list, func(x v1.Descriptor) bool { return x.Annotations[annotationRef] == ref || s.mine(x, d) })
-		return append(list, s.line(d, manifest, ref))
+		list = slices.DeleteFunc(list, func(x v1.Descriptor) bool { return s.mine(x, d) })
+		return append(replaced(list, ref, d), s.line(d, manifest, ref))
 	})
 	if err != nil {
 		return err
 	}
 	return s.collect(nil)
+}
+
+// replaced takes a name from the image that has it, which becomes the one
+// before. Where the same image gets the name again, that one stays.
+func replaced(list []v1.Descriptor, ref string, by v1.Hash) []v1.Descriptor {
+	named := func(x v1.Descriptor) bool { return x.Annotations[annotationRef] == ref }
+	i := slices.IndexFunc(list, named)
+	if i < 0 || list[i].Digest == by {
+		return slices.DeleteFunc(list, named)
+	}
+	list = slices.DeleteFunc(list, func(x v1.Descriptor) bool { return x.Annotations[annotationBefore] == ref })
+	x := &list[slices.IndexFunc(list, named)]
+	delete(x.Annotations, annotationRef)
+	x.Annotations[annotationBefore] = ref
+	return list
+}
+
+// Previous gives the digest of the image that a name had before the one it has
+// now. Where there is none it is a fault of kind NotFound.
+func (s *Store) Previous(ref string) (string, error) {
+	m, err := s.index()
+	if err != nil {
+		return "", err
+	}
+	x, named, err := find(m.Manifests, ref)
+	if err != nil {
+		return "", err
+	}
+	if !named {
+		return "", fault.New(fault.NotFound, "name the image, or both that are to be compared", "%s is a digest, and what was before it is known of names only", ref)
+	}
+	full := x.Annotations[annotationRef]
+	for _, y := range m.Manifests {
+		if y.Annotations[annotationBefore] == full {
+			return y.Digest.String(), nil
+		}
+	}
+	return "", fault.New(fault.NotFound, "build it once more when something has changed, or name two images", "%s is the first image of its name", full)
 }
 
 // Discard removes an image that this store put, unless it has a name or
@@ -231,7 +272,7 @@ func (s *Store) Discard(digest string) error {
 		return err
 	}
 	defer unlock()
-	return s.drop(d, func(x v1.Descriptor) bool { return s.mine(x, d) })
+	return s.drop(func(x v1.Descriptor) bool { return s.mine(x, d) })
 }
 
 // Remove takes a name away, or by digest all names of an image, and then the
@@ -252,24 +293,45 @@ func (s *Store) Remove(ref string) error {
 	}
 	if named {
 		full := x.Annotations[annotationRef]
-		return s.drop(x.Digest, func(y v1.Descriptor) bool { return y.Annotations[annotationRef] == full })
+		return s.drop(func(y v1.Descriptor) bool { return y.Annotations[annotationRef] == full })
 	}
 	// Lines without a name are of those who are making the same image now,
 	// unless there is nothing else: then somebody was killed.
 	named = slices.ContainsFunc(m.Manifests, func(y v1.Descriptor) bool { return y.Digest == x.Digest && !nameless(y) })
-	return s.drop(x.Digest, func(y v1.Descriptor) bool {
+	return s.drop(func(y v1.Descriptor) bool {
 		return y.Digest == x.Digest && (!nameless(y) || !named || s.mine(y, x.Digest))
 	})
 }
 
-// drop takes lines out of the index, and removes the image that had them if it
-// has no other. The caller holds the lock.
-func (s *Store) drop(d v1.Hash, gone func(v1.Descriptor) bool) error {
-	blobs, err := s.blobsOf(d)
+// drop takes lines out of the index, and removes the images that had them and
+// have no other. The caller holds the lock.
+func (s *Store) drop(gone func(v1.Descriptor) bool) error {
+	m, err := s.index()
 	if err != nil {
-		return fmt.Errorf("reading image %s: %w", d, err)
+		return err
 	}
-	if err := s.update(func(list []v1.Descriptor) []v1.Descriptor { return slices.DeleteFunc(list, gone) }); err != nil {
+	names := make(map[string]bool) // that are left
+	for _, x := range m.Manifests {
+		if !gone(x) {
+			names[x.Annotations[annotationRef]] = true
+		}
+	}
+	without := func(x v1.Descriptor) bool { // also what a name had before that is no more
+		before := x.Annotations[annotationBefore]
+		return gone(x) || before != "" && !names[before]
+	}
+	var blobs []v1.Hash
+	for _, x := range m.Manifests {
+		if !without(x) {
+			continue
+		}
+		of, err := s.blobsOf(x.Digest)
+		if err != nil {
+			return fmt.Errorf("reading image %s: %w", x.Digest, err)
+		}
+		blobs = append(blobs, of...)
+	}
+	if err := s.update(func(list []v1.Descriptor) []v1.Descriptor { return slices.DeleteFunc(list, without) }); err != nil {
 		return err
 	}
 	return s.collect(blobs)

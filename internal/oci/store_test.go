@@ -176,7 +176,8 @@ func TestLeftoversGo(t *testing.T) {
 	s := images(t, func() time.Time { return at })
 	c := store(t)
 	put(t, s, numbered(t, c, 1), "app:1")
-	put(t, s, numbered(t, c, 2), "app:1") // takes the name
+	put(t, s, numbered(t, c, 4), "app:1") // takes the name
+	put(t, s, numbered(t, c, 2), "app:1") // and so does this; only the image before it stays
 	killed, err := OpenStore(s.dir, func() time.Time { return at })
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +193,7 @@ func TestLeftoversGo(t *testing.T) {
 	for _, step := range []struct {
 		pass time.Duration
 		want int
-	}{{time.Hour, 10}, {grace, 4}} {
+	}{{time.Hour, 13}, {grace, 7}} {
 		at = at.Add(step.pass)
 		put(t, s, numbered(t, c, 2), "app:1")
 		if n := blobs(t, s); n != step.want {
@@ -204,6 +205,45 @@ func TestLeftoversGo(t *testing.T) {
 	}
 	if _, err := s.Get(third); err == nil {
 		t.Error("an image without a name is still there")
+	}
+}
+
+// What a name had before is for diffs: it must be there for as long as the
+// name, be it named once more, and go with it.
+func TestPreviousImage(t *testing.T) {
+	s := images(t, now)
+	c := store(t)
+	one := put(t, s, numbered(t, c, 1), "app:1")
+	_, err := s.Previous("app:1")
+	wantKind(t, err, fault.NotFound)
+	two := put(t, s, numbered(t, c, 2), "app:1")
+	put(t, s, numbered(t, c, 3), "other:1")
+	for _, step := range []struct {
+		name   string
+		number int // of the image that gets the name
+		want   string
+	}{{"another", 0, one}, {"the same again", 2, one}, {"the one before", 1, two}, {"and back", 2, one}} {
+		if step.number > 0 {
+			put(t, s, numbered(t, c, step.number), "app:1")
+		}
+		if got, err := s.Previous("app:1"); err != nil || got != step.want {
+			t.Errorf("%s: before it was %s, %v, want %s", step.name, got, err, step.want)
+		}
+	}
+	if _, err := s.Get(one); err != nil {
+		t.Errorf("the image before: %v", err)
+	}
+	list, err := s.List()
+	if err != nil || len(list) != 2 {
+		t.Errorf("the list has %d images, %v: those without a name do not belong there", len(list), err)
+	}
+	_, err = s.Previous(two)
+	wantKind(t, err, fault.NotFound)
+	if err := s.Remove(two); err != nil { // all its names, app:1
+		t.Fatal(err)
+	}
+	if n := blobs(t, s); n != 4 {
+		t.Errorf("%d blobs are left, want those of the other", n)
 	}
 }
 
