@@ -34,7 +34,7 @@ func newPasses(*app) *cobra.Command {
 	return listing("passes", "List the reductions, for --passes and --disable", func() []listed {
 		var out []listed
 		for _, p := range reduce.All() {
-			out = append(out, listed{Name: p.Name, Doc: p.Doc, Options: p.Options})
+			out = append(out, listed{Name: p.Name, Short: p.Short, Doc: p.Doc, Options: p.Options})
 		}
 		return out
 	})

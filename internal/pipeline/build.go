@@ -27,20 +27,22 @@ import (
 type build struct {
 	app
 	Request
-	variant variant.Variant
-	base    *base.Base // what the image sits on
-	key     string
-	input   variant.Input // what the plan was made from
-	plan    *plan.Plan
-	walked  *tree.Tree // the unreduced app with what the plan's steps made
-	kept    *tree.Tree // what the analysis keeps of it
-	lean    *tree.Tree // what passes make of that
-	env     []string   // of the image, found out by passes
-	moves   []reduce.Move
-	symbols *tree.Tree   // what strip dropped, for debuggers; nil for none
-	image   v1.Image     // as read back from the store
-	asked   verify.Input // what the image was compared by, last
-	out     *report.Build
+	variant  variant.Variant
+	base     *base.Base // what the image sits on
+	key      string
+	input    variant.Input // what the plan was made from
+	plan     *plan.Plan
+	walked   *tree.Tree // the unreduced app with what the plan's steps made
+	kept     *tree.Tree // what the analysis keeps of it
+	lean     *tree.Tree // what passes make of that
+	env      []string   // of the image, found out by passes
+	moves    []reduce.Move
+	ledger   *ledger
+	contents report.Contents
+	symbols  *tree.Tree   // what strip dropped, for debuggers; nil for none
+	image    v1.Image     // as read back from the store
+	asked    verify.Input // what the image was compared by, last
+	out      *report.Build
 }
 
 // Build makes, verifies, names and publishes an image. The report is given

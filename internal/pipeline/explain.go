@@ -12,10 +12,11 @@ import (
 
 // Names of the documents that are kept beside an image.
 const (
-	docReport = "report.json" // report.Build
-	docGraph  = "graph.json"  // reach.Graph
-	docMoves  = "moves.json"  // []reduce.Move
-	docPlan   = "plan.json"   // plan.Plan
+	docReport   = "report.json"   // report.Build
+	docContents = "contents.json" // report.Contents
+	docGraph    = "graph.json"    // reach.Graph
+	docMoves    = "moves.json"    // []reduce.Move
+	docPlan     = "plan.json"     // plan.Plan
 )
 
 // Explanation answers why things are in an image or out.

@@ -35,11 +35,16 @@ func (b *build) subtract() error {
 	if err != nil {
 		return fmt.Errorf("comparing libraries with %s: %w", b.base.Ref, err)
 	}
+	why := "the base has it: " + b.base.Ref
 	for _, p := range dropped {
-		b.moves = append(b.moves, reduce.Move{From: p, Why: "the base has it: " + b.base.Ref})
+		b.moves = append(b.moves, reduce.Move{From: p, Why: why})
 	}
-	b.lean, err = base.Onto(b.base.Tree, left)
-	return err
+	before := b.lean
+	if b.lean, err = base.Onto(b.base.Tree, left); err != nil {
+		return err
+	}
+	b.ledger.stage("base", "what the base has too goes", before, b.lean, nil, because(why))
+	return nil
 }
 
 // onBase fits what the image adds to the accounts and the package records that
@@ -65,8 +70,11 @@ func (b *build) onBase() error {
 	if b.lean, err = b.lean.With(append(own, records...)...); err != nil {
 		return fmt.Errorf("writing the accounts: %w", err)
 	}
-	b.lean, err = base.Onto(b.base.Tree, b.lean)
-	return err
+	if b.lean, err = base.Onto(b.base.Tree, b.lean); err != nil {
+		return err
+	}
+	b.ledger.mark("records", "accounts and package records are united with those of the base", b.lean)
+	return nil
 }
 
 // reduce runs the plan's passes over what the analysis kept.
@@ -96,6 +104,7 @@ func (b *build) reduce(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("pass %s: %w", p.Name, err)
 		}
+		b.ledger.stage(pass.Name, pass.Short, b.lean, out.Tree, out.Moves, because(pass.Short))
 		b.lean = out.Tree
 		b.moves = append(b.moves, out.Moves...)
 		b.env = append(b.env, out.Env...)
@@ -166,7 +175,10 @@ func (b *build) assemble(ctx context.Context) error {
 		b.out.Download += l.Download
 		b.out.Files += l.Files
 	}
-	b.out.Parts = b.parts()
+	if b.contents, err = b.sumUp(); err != nil {
+		return fmt.Errorf("summing up the image: %w", err)
+	}
+	b.out.Parts = b.contents.Parts()
 	b.image, err = b.Store.Put(img)
 	return err
 }
@@ -298,7 +310,7 @@ func (b *build) publish(ctx context.Context) error {
 
 // document keeps with the image how it was built.
 func (b *build) document() error {
-	for name, v := range map[string]any{docReport: b.out, docGraph: b.graph, docMoves: b.moves, docPlan: b.plan} {
+	for name, v := range map[string]any{docReport: b.out, docGraph: b.graph, docMoves: b.moves, docContents: b.contents, docPlan: b.plan} {
 		data, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)

@@ -24,7 +24,7 @@ func (b *build) steps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.walked = b.full
+	b.walked, b.ledger = b.full, newLedger(b.full, b.ownerOf)
 	if len(b.plan.Replaced) > 0 {
 		b.walked = b.walked.Filter(func(e tree.Entry) bool { return !slices.Contains(b.plan.Replaced, e.Path) })
 	}
@@ -43,14 +43,32 @@ func (b *build) steps(ctx context.Context) error {
 		return err
 	}
 	b.noteMissing()
-	out := make(map[string]bool)
-	for _, w := range b.plan.Without {
-		out[w.Path] = true
-		b.moves = append(b.moves, reduce.Move{From: w.Path, Why: w.Why})
+	if b.walked != b.full {
+		b.ledger.stage("steps", "what the variant's tools made comes in", b.full, b.walked, nil, because("what the tools made stands for it"))
 	}
-	b.kept = b.overlook(b.graph.Tree().Filter(func(e tree.Entry) bool { return !out[e.Path] }))
+	reached := b.overlook(b.graph.Tree())
+	b.ledger.stage("analysis", "what nothing reaches from the entry points goes", b.walked, reached, nil, b.notReached())
+	b.kept = b.without(reached)
 	b.lean = b.kept
 	return nil
+}
+
+// without drops what the plan leaves out whatever needs it.
+func (b *build) without(t *tree.Tree) *tree.Tree {
+	if len(b.plan.Without) == 0 {
+		return t
+	}
+	why := make(map[string]string)
+	for _, w := range b.plan.Without {
+		why[w.Path] = w.Why
+		b.moves = append(b.moves, reduce.Move{From: w.Path, Why: w.Why})
+	}
+	left := t.Filter(func(e tree.Entry) bool {
+		_, out := why[e.Path]
+		return !out
+	})
+	b.ledger.stage("plan", "what the variant leaves out goes", t, left, nil, func(e tree.Entry) (string, string) { return why[e.Path], "" })
+	return left
 }
 
 // walk finds what the roots need of the walked tree, which is the analysis'

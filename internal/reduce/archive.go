@@ -20,7 +20,8 @@ import (
 
 // Archive puts bytecode into one compressed archive a layer.
 var Archive = Pass{
-	Name: "archive",
+	Name:  "archive",
+	Short: "modules are deflated into archives",
 	Doc: `Modules that are bytecode go into archives in /usr/lib/exuvia: one of the
 system, one of the dependencies, one of the app, so that each changes with its
 layer. Each module is deflated on its own and found by an index. A small
@@ -107,7 +108,7 @@ func runArchive(ctx context.Context, in Input) (Output, error) {
 		made = append(made, in.Store.Entry(file, 0o644, blob, archiveOrigin(name)))
 		for _, e := range groups[name] {
 			gone[e.Path] = true
-			out.Moves = append(out.Moves, Move{From: e.Path, To: file, Member: strings.TrimSuffix(e.Path, "c")})
+			out.Moves = append(out.Moves, Move{From: e.Path, To: file, Member: memberName(e.Path)})
 		}
 	}
 	out.Tree, err = in.Tree.Filter(func(e tree.Entry) bool { return !gone[e.Path] }).With(made...)

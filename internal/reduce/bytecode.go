@@ -17,7 +17,8 @@ import (
 
 // Bytecode puts bytecode in place of Python sources.
 var Bytecode = Pass{
-	Name: "bytecode",
+	Name:  "bytecode",
+	Short: "sources become bytecode",
 	Doc: `Every Python module that can be imported becomes bytecode beside the place of
 its source (module.pyc), which goes; nothing is compiled at the start and no
 __pycache__ is needed. Tracebacks keep file names and line numbers. Sources

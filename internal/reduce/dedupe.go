@@ -12,7 +12,8 @@ import (
 
 // Dedupe makes one file of several equal ones.
 var Dedupe = Pass{
-	Name: "dedupe",
+	Name:  "dedupe",
+	Short: "equal files become links of one",
 	Doc: `Files of one layer that are equal in contents, mode and owner become hard links
 of one file: the time zones alone have hundreds. What is configured or written
 at run time (/etc, /var, /home, /root, /srv) stays apart.`,

@@ -12,7 +12,8 @@ import (
 
 // Docs drops what people and compilers read and programs do not.
 var Docs = Pass{
-	Name: "docs",
+	Name:  "docs",
+	Short: "documentation, headers, stubs and test data go",
 	Doc: `Drops manuals, documentation, examples, catalogues of the system's translations,
 sources of compiled catalogues, headers, static libraries and what build systems read of them, type stubs, and
 data of tests none of whose modules is kept. Licences, copyright files and the

@@ -21,7 +21,8 @@ const maxStatus = 64 << 20
 
 // DPKG rewrites dpkg's records for what is left.
 var DPKG = Pass{
-	Name: "dpkg",
+	Name:  "dpkg",
+	Short: "file lists of packages go, which are true no longer",
 	Doc: `Leaves in dpkg's status the packages of which a file is left, so that scanners
 report on what is there and on nothing else, and drops the file lists, which
 would no longer be true.`,

@@ -155,28 +155,32 @@ func marshalString(out []byte, s string) []byte {
 // errArchive is what every defect of an archive's bytes is.
 var errArchive = errors.New("damaged archive of modules")
 
-// readArchive reads what write has written, and accepts nothing else.
-func readArchive(data []byte) (archive, error) {
-	var a archive
+// readIndex reads the head of an archive, and gives what is behind it too.
+func readIndex(data []byte) (a archive, dirs map[string]map[string]place, body []byte, err error) {
 	if len(data) < pyaHead || string(data[:8]) != pyaMagic || binary.LittleEndian.Uint32(data[12:]) != pyaVersion {
-		return a, fmt.Errorf("%w: no header of version %d", errArchive, pyaVersion)
+		return a, nil, nil, fmt.Errorf("%w: no header of version %d", errArchive, pyaVersion)
 	}
 	copy(a.Magic[:], data[8:])
 	flags := binary.LittleEndian.Uint32(data[16:])
 	if flags&^pyaDeflate != 0 {
-		return a, fmt.Errorf("%w: unknown flags %#x", errArchive, flags)
+		return a, nil, nil, fmt.Errorf("%w: unknown flags %#x", errArchive, flags)
 	}
 	a.Deflate = flags&pyaDeflate != 0
 	size, unpacked := int64(binary.LittleEndian.Uint32(data[20:])), int64(binary.LittleEndian.Uint32(data[24:]))
 	if size > int64(len(data)-pyaHead) || unpacked > maxIndex {
-		return a, fmt.Errorf("%w: index of %d bytes, %d unpacked", errArchive, size, unpacked)
+		return a, nil, nil, fmt.Errorf("%w: index of %d bytes, %d unpacked", errArchive, size, unpacked)
 	}
-	body := data[pyaHead+size:]
 	index, err := a.unpack(data[pyaHead:pyaHead+size], int(unpacked))
 	if err != nil {
-		return a, fmt.Errorf("index: %w", err)
+		return a, nil, nil, fmt.Errorf("index: %w", err)
 	}
-	dirs, err := unmarshalIndex(index)
+	dirs, err = unmarshalIndex(index)
+	return a, dirs, data[pyaHead+size:], err
+}
+
+// readArchive reads what write has written, and accepts nothing else.
+func readArchive(data []byte) (archive, error) {
+	a, dirs, body, err := readIndex(data)
 	if err != nil {
 		return a, err
 	}

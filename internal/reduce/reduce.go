@@ -16,6 +16,7 @@ import (
 // Pass is one reduction.
 type Pass struct {
 	Name    string
+	Short   string   // what becomes of files, in a line
 	Doc     string   // one paragraph, for `exuvia passes` and the documents
 	Options []string // names of the options that Run understands
 	Run     func(ctx context.Context, in Input) (Output, error)

@@ -16,7 +16,8 @@ import (
 
 // RPath makes files find their libraries without the loader's cache.
 var RPath = Pass{
-	Name: "rpath",
+	Name:  "rpath",
+	Short: "ELF files get search paths of their own",
 	Doc: `The image has no cache of the dynamic loader. A file whose libraries lie where
 only /etc/ld.so.conf says gets a search path of its own, relative to itself;
 no other file is touched. It must load as before; else it stays as it was, and

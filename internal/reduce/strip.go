@@ -10,7 +10,8 @@ import (
 
 // Strip drops symbol tables and debug information.
 var Strip = Pass{
-	Name: "strip",
+	Name:  "strip",
+	Short: "symbols and debug information of ELF files go",
 	Doc: `Drops the symbol tables and debug information of ELF files, which no loader
 reads; build ids stay. What a file has in memory must be the same as before, and
 it must load as before, in the unreduced system: stripping a library that

@@ -19,7 +19,8 @@ import (
 
 // UPX packs executables.
 var UPX = Pass{
-	Name: "upx",
+	Name:  "upx",
+	Short: "programs are packed with UPX",
 	Doc: `Packs programs with UPX: each is a small one that unpacks itself in memory when it
 starts. The image takes less room and hardly less to download, a start takes
 longer, and processes share no memory of what was packed. With the option

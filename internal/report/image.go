@@ -4,7 +4,6 @@ package report
 type Image struct {
 	Build Build `json:"build"`
 	Contents
-	Healed []Healed `json:"healed,omitempty"`
 }
 
 // Contents is what the bytes of an image are of, and what became of those of
@@ -67,7 +66,14 @@ type Drop struct {
 	Files   int      `json:"files"`
 	Size    int64    `json:"size"`    // bytes that they had then
 	Owners  []Share  `json:"owners"`  // most bytes first
-	Largest []File   `json:"largest"` // some of the files, the largest first
+	Largest []Gone   `json:"largest"` // some of the files, the largest first
+}
+
+// Gone is a file that went.
+type Gone struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"`
+	Why  string `json:"why,omitempty"` // what there is to say of it alone
 }
 
 // Share is how much of something is of one owner.
@@ -75,14 +81,6 @@ type Share struct {
 	Name  string `json:"name"`
 	Files int    `json:"files"`
 	Size  int64  `json:"size"`
-}
-
-// Healed is what the analysis had missed and a comparison of the image's
-// answers with the unreduced app's has brought in.
-type Healed struct {
-	Path string `json:"path"`
-	From string `json:"from"` // what needs it
-	Note string `json:"note"` // the evidence
 }
 
 // Parts sums the owners' sizes by what they are of, in the order in which
@@ -93,13 +91,10 @@ func (c Contents) Parts() []Part {
 		sizes[o.Part] += o.Size
 	}
 	var out []Part
-	for _, n := range partNames {
+	for _, n := range partOrder {
 		if sizes[n] > 0 {
 			out = append(out, Part{n, sizes[n]})
 		}
 	}
 	return out
 }
-
-// partNames are the parts in the order in which they are shown.
-var partNames = []PartName{PartInterpreter, PartStdlib, PartDependencies, PartApp, PartSystem, PartBundle}
