@@ -30,6 +30,7 @@ type buildFlags struct {
 	load     bool
 	noVerify bool
 	symbols  string
+	budget   report.Budget
 	dryRun   bool
 	json     bool
 }
@@ -69,6 +70,7 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 	f.BoolVar(&b.load, "load", false, "also load the image into the running Docker")
 	f.BoolVar(&b.noVerify, "no-verify", false, "name the image without comparing it with the unreduced app")
 	f.StringVar(&b.symbols, "symbols", "", "write the symbols that are stripped to this directory, by build id, as debuggers look for them")
+	budgetFlags(f, &b.budget, "what the name has now")
 	f.BoolVar(&b.dryRun, "dry-run", false, "install and analyse, then print the plan")
 	f.BoolVar(&b.json, "json", false, "print the report as JSON")
 	f.BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite, and resolve dependencies that no file locks anew")
@@ -119,7 +121,7 @@ func (a *app) request(dir string, b buildFlags) (pipeline.Request, error) {
 	}
 	r := pipeline.Request{
 		Path: path, Settings: b.settings, Reference: b.ref,
-		Epoch: epoch, NoVerify: b.noVerify, Anew: a.pull, Symbols: b.symbols, Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+		Epoch: epoch, NoVerify: b.noVerify, Anew: a.pull, Symbols: b.symbols, Budget: b.budget, Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
 	}
 	r.Publish, err = a.publishers(b)
 	return r, err

@@ -131,7 +131,7 @@ What goes wrong is said in two lines, what it is and what to do, and by the exit
 code: 2 command line or setting, 3 project, 4 dependencies, 5 network, 6 hash or
 signature, 7 base, 8 build step, 9 the image differs, 10 the project does not
 start, 11 disk full, 12 no sandbox, 13 not delivered, 14 not found, 15 port or
-lock taken, 130 interrupted; 1 is a defect of exuvia.`,
+lock taken, 16 over budget, 130 interrupted; 1 is a defect of exuvia.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -152,7 +152,7 @@ lock taken, 130 interrupted; 1 is a defect of exuvia.`,
 	f.BoolVar(&a.debug, "debug", false, "log every step to stderr")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
-		newBuild(a), newDockerfile(a), newCompare(a), newVerify(a), newMeasure(a), newObserve(a), newRun(a), newWhy(a),
+		newBuild(a), newDockerfile(a), newCompare(a), newVerify(a), newMeasure(a), newObserve(a), newRun(a), newWhy(a), newDiff(a),
 		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newPasses(a), newVersion(a),
 	)
 	explainArgs(root)

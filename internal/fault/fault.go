@@ -25,6 +25,7 @@ const (
 	Publish     Kind = 13  // the image was built, and could not be delivered
 	NotFound    Kind = 14  // no such image, file, module or distribution
 	Busy        Kind = 15  // a port or a lock is taken
+	Budget      Kind = 16  // the image is larger, or has grown more, than the user allows
 	Interrupted Kind = 130 // the user stopped it
 )
 

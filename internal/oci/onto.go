@@ -122,6 +122,28 @@ func (f form) beneath(ctx context.Context, store *cas.Store, on v1.Image) ([]mut
 	return adds, described, nil
 }
 
+// Layers says how large the layers of an image are. They are called by their
+// number: images do not name them.
+func Layers(ctx context.Context, store *cas.Store, img v1.Image) ([]report.Layer, error) {
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading image: %w", err)
+	}
+	weights, err := weigh(ctx, store, img)
+	if err != nil {
+		return nil, err
+	}
+	if len(weights) != len(m.Layers) {
+		return nil, fmt.Errorf("reading image: it has %d layers, not the %d of its manifest", len(weights), len(m.Layers))
+	}
+	out := make([]report.Layer, len(weights))
+	for i, w := range weights {
+		d := m.Layers[i]
+		out[i] = report.Layer{Name: fmt.Sprintf("layer %d", i+1), Digest: d.Digest.String(), Size: w.Size, Download: d.Size, Files: w.Files}
+	}
+	return out, nil
+}
+
 // historyOf is the history of an image, with one entry a layer beside those
 // that are marked as empty. Where it is not that, it says nothing.
 func historyOf(img v1.Image) ([]v1.History, error) {

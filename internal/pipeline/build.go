@@ -73,6 +73,8 @@ func (p *Pipeline) build(ctx context.Context, r Request) (*report.Build, error) 
 		if err := b.prove(ctx); err != nil {
 			return b.out, err
 		}
+	} else if err := b.withinBudget(ctx); err != nil {
+		return b.out, err
 	}
 	return b.out, b.phases(ctx, &b.out.Timings, phase{"publish", "publishing", func(ctx context.Context) error {
 		return errors.Join(b.publish(ctx), b.writeSymbols())

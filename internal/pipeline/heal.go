@@ -27,6 +27,9 @@ func (b *build) prove(ctx context.Context) error {
 		if err := b.make(ctx); err != nil {
 			return err
 		}
+		if err := b.withinBudget(ctx); err != nil {
+			return err
+		}
 		differs := b.check(ctx)
 		if round == healings || !b.healable(differs) {
 			return differs

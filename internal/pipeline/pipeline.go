@@ -20,6 +20,7 @@ import (
 	"exuvia/internal/project"
 	"exuvia/internal/publish"
 	"exuvia/internal/python"
+	"exuvia/internal/report"
 	"exuvia/internal/tree"
 )
 
@@ -85,7 +86,8 @@ type Request struct {
 	Platform  v1.Platform
 	Epoch     time.Time // of every file in the image
 	NoVerify  bool
-	Anew      bool // do not take what an earlier build of the same gave
+	Budget    report.Budget // an image over it gets no name
+	Anew      bool          // do not take what an earlier build of the same gave
 	Publish   []publish.Publisher
 	Symbols   string // directory for the symbols that strip drops, by build id; "" drops them
 }

@@ -15,7 +15,7 @@ func TestEveryPassSaysWhatItDoes(t *testing.T) {
 			t.Errorf("a pass is called %q", p.Name)
 		}
 		seen[p.Name] = true
-		if len(p.Doc) < 40 || p.Run == nil {
+		if len(p.Doc) < 40 || p.Short == "" || p.Run == nil {
 			t.Errorf("%s lacks a description or a body", p.Name)
 		}
 		if got, err := Named(p.Name); err != nil || got.Name != p.Name {

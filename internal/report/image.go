@@ -46,7 +46,7 @@ type File struct {
 	In      string `json:"in,omitempty"`      // the archive that it lies in
 	Size    int64  `json:"size"`              // bytes that it takes, of a link those of its target; 0 for a further name of a file
 	Before  int64  `json:"before,omitempty"`  // bytes that what it was made of had in the unreduced app
-	Sum     string `json:"sum,omitempty"`     // SHA-256 of its contents, hex, those of the bytecode where it lies in an archive; of a link "→ " and its target
+	Sum     string `json:"sum,omitempty"`     // SHA-256 of its contents, hex, those of the bytecode where it lies in an archive; of a link "→ " and its target; "" for the index of an archive
 	Covered bool   `json:"covered,omitempty"` // it is in a layer of the base, below another of the same name
 }
 
