@@ -26,10 +26,12 @@ func ended(name string, e engine.Exit) answer {
 	}
 }
 
-// help asks the entry point number i for its --help. One that listens or stays
-// instead does not know it, which has to be so in both.
-func (v *verifier) help(i int) question {
-	name := v.Entries[i] + " --help"
+// help asks the entry point number i for its --help, or that of a subcommand,
+// and leads to what this names. One that listens or stays instead does not know
+// it, which has to be so in both.
+func (v *verifier) help(i int, words ...string) question {
+	args := append(slices.Clone(words), "--help")
+	name := v.Entries[i] + " " + strings.Join(args, " ")
 	return question{
 		name: name,
 		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
@@ -37,18 +39,44 @@ func (v *verifier) help(i int) question {
 			if argv == nil {
 				return []answer{{name: name, seen: "no such entry point", fields: map[string]string{"state": "is not there"}}}, nil
 			}
-			a, err := v.runOnce(ctx, s, name, append(slices.Clip(argv), "--help"), v.limits.help)
+			a, err := v.runOnce(ctx, s, name, slices.Concat(argv, args), v.limits.help)
 			return []answer{a}, err
 		},
 		started: func(as []answer) error {
 			// An exception about the argument is an answer to it; any other
-			// says that the entry point needs something that is not there.
-			if bad := crash(as[0]); bad != "" && !strings.Contains(bad, "--help") {
+			// says that the entry point needs something that is not there. A
+			// subcommand may be none at all.
+			if bad := crash(as[0]); len(words) == 0 && bad != "" && !strings.Contains(bad, "--help") {
 				return v.noStart(v.Entries[i], bad, as[0].log)
 			}
 			return nil
 		},
+		next: func(as []answer) []question {
+			var out []question
+			for _, w := range subcommands(helpText(as[0])) {
+				if sub := append(slices.Clone(words), w); !v.commanded(i, sub) {
+					out = append(out, v.help(i, sub...))
+				}
+			}
+			return out
+		},
+		of: func(check string) (question, bool) {
+			rest, ok := strings.CutPrefix(check, v.Entries[i]+" ")
+			if words := strings.Fields(rest); ok && len(words) > 0 && words[len(words)-1] == "--help" {
+				return v.help(i, words[:len(words)-1]...), true
+			}
+			return question{}, false
+		},
 	}
+}
+
+// commanded reports whether a command of the probe asks for the help of this
+// subcommand already.
+func (v *verifier) commanded(i int, words []string) bool {
+	argv := slices.Concat(v.Full.Entries[i], words, []string{"--help"})
+	return slices.ContainsFunc(v.Probe.Commands, func(c []string) bool {
+		return len(c) > 0 && slices.Equal(v.inSubject(v.Full, c), argv)
+	})
 }
 
 // command runs a command of the probe.

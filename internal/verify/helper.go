@@ -57,12 +57,14 @@ func unfinished(name string, e engine.Exit) answer {
 // groups are the parts of the runtime contract, each a check.
 var groups = []string{"interpreter", "codecs", "time", "names", "system", "metadata", "starts"}
 
+const contractPrefix = "contract: "
+
 // contract compares what any Python process may lean on without importing it
 // by name. What the unreduced app cannot do either is not asked of the image,
 // and neither are modules that it may do without.
 func (v *verifier) contract() question {
 	dists := strings.Join(distributions(v.Full.Tree, v.Lean.Tree), "\n")
-	return question{
+	q := question{
 		name: "runtime contract",
 		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
 			e, err := v.script(ctx, s, contractScript, dists, engine.BootOptions{})
@@ -71,7 +73,7 @@ func (v *verifier) contract() question {
 			}
 			_, lines, ok := strings.Cut(string(e.Stdout), contractMark)
 			if !ok {
-				return []answer{unfinished("contract: "+groups[0], e)}, nil
+				return []answer{unfinished(contractPrefix+groups[0], e)}, nil
 			}
 			return contractAnswers(lines, string(e.Stderr)), nil
 		},
@@ -82,13 +84,15 @@ func (v *verifier) contract() question {
 			return nil
 		},
 	}
+	q.of = func(check string) (question, bool) { return q, strings.HasPrefix(check, contractPrefix) }
+	return q
 }
 
 // contractAnswers reads the script's lines: group, item, status, value.
 func contractAnswers(text, log string) []answer {
 	out := make([]answer, len(groups))
 	for i, g := range groups {
-		out[i] = answer{name: "contract: " + g, asked: map[string]string{}, log: log}
+		out[i] = answer{name: contractPrefix + g, asked: map[string]string{}, log: log}
 	}
 	for l := range strings.Lines(text) {
 		f := strings.SplitN(strings.TrimSuffix(l, "\n"), "\t", 4)

@@ -18,7 +18,7 @@ import (
 func (v *verifier) run() question {
 	name := v.Entries[0]
 	asks := &promise{done: make(chan struct{})}
-	return question{
+	q := question{
 		name: name,
 		ask: func(ctx context.Context, s Subject, lead bool) ([]answer, error) {
 			if lead {
@@ -36,6 +36,8 @@ func (v *verifier) run() question {
 			return nil
 		},
 	}
+	q.of = func(string) (question, bool) { return q, true } // requests have names of any form
+	return q
 }
 
 // promise is the list of requests, which the first boot of the unreduced app

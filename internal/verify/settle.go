@@ -25,6 +25,20 @@ type question struct {
 	// started says, of the unreduced app's answers, whether they are worth
 	// comparing. Its error ends the verification.
 	started func([]answer) error
+	// next gives what these answers of the unreduced app lead to; may be nil.
+	next func([]answer) []question
+	// of gives the question, this one or one that it leads to, that has a check
+	// of this name; nil if it has one of its own name and leads to none.
+	of func(check string) (question, bool)
+}
+
+// about gives the question that a check is of, if it is this one or one that it
+// leads to.
+func (q question) about(check string) (question, bool) {
+	if q.of != nil {
+		return q.of(check)
+	}
+	return q, q.name == check
 }
 
 // verdict is a check with what is needed to explain it.
@@ -45,7 +59,7 @@ func (d verdict) field() string {
 // settle asks both subjects at the same time and compares. The unreduced app
 // is asked again only if something differs: a field is variable if two of its
 // runs differ in it, and that is no news where the image agrees.
-func (v *verifier) settle(ctx context.Context, q question) ([]verdict, error) {
+func (v *verifier) settle(ctx context.Context, q question) (outcome, error) {
 	var full, lean []answer
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -61,7 +75,7 @@ func (v *verifier) settle(ctx context.Context, q question) ([]verdict, error) {
 		return nil
 	})
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return outcome{}, err
 	}
 	runs := [][]answer{full}
 	verdicts := v.judge(runs, lean)
@@ -71,12 +85,12 @@ func (v *verifier) settle(ctx context.Context, q question) ([]verdict, error) {
 		}
 		again, err := q.ask(ctx, v.Full, false)
 		if err != nil {
-			return verdicts, fmt.Errorf("asking %s again for %s: %w", v.Full.Name, q.name, err)
+			return outcome{full, verdicts}, fmt.Errorf("asking %s again for %s: %w", v.Full.Name, q.name, err)
 		}
 		runs = append(runs, again)
 		verdicts = v.judge(runs, lean)
 	}
-	return verdicts, nil
+	return outcome{full, verdicts}, nil
 }
 
 // judge compares the image's answers with those of one or more runs of the

@@ -21,8 +21,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"exuvia/internal/engine"
 	"exuvia/internal/fault"
 	"exuvia/internal/plan"
@@ -103,27 +101,16 @@ func Run(ctx context.Context, in Input) ([]report.Check, error) {
 		return nil, err
 	}
 	defer v.close()
-	qs := v.questions()
-	results := make([][]verdict, len(qs))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(cmp.Or(in.Parallel, runtime.NumCPU()))
-	for i, q := range qs {
-		group.Go(func() error {
-			v.progress("comparing %s", q.name)
-			var err error
-			results[i], err = v.settle(ctx, q)
-			return err
-		})
-	}
-	err = group.Wait()
+	verdicts, err := v.all(ctx, cmp.Or(in.Parallel, runtime.NumCPU()), func(ctx context.Context, q question) (outcome, error) {
+		v.progress("comparing %s", q.name)
+		return v.settle(ctx, q)
+	})
 	var checks []report.Check
 	var failed []verdict
-	for _, vs := range results {
-		for _, d := range vs {
-			checks = append(checks, d.check)
-			if !d.check.OK {
-				failed = append(failed, d)
-			}
+	for _, d := range verdicts {
+		checks = append(checks, d.check)
+		if !d.check.OK {
+			failed = append(failed, d)
 		}
 	}
 	if v.Python != "" && !v.hasPython() {
@@ -142,17 +129,15 @@ func Exercise(ctx context.Context, in Input) error {
 		return err
 	}
 	defer v.close()
-	for _, q := range v.questions() {
+	_, err = v.all(ctx, 1, func(ctx context.Context, q question) (outcome, error) {
 		v.progress("observing %s", q.name)
 		full, err := q.ask(ctx, v.Full, true)
 		if err == nil {
 			err = q.started(full)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return outcome{full: full}, err
+	})
+	return err
 }
 
 // Repeat asks both once more what the checks that failed are of, and compares
@@ -175,8 +160,8 @@ func Repeat(ctx context.Context, in Input, checks []report.Check) error {
 	return nil
 }
 
-// failed gives the questions that failed checks are of. The first has checks of
-// many names, every other one of its own.
+// failed gives the questions that failed checks are of. The first of all is the
+// one that others' checks are not of.
 func (v *verifier) failed(checks []report.Check) []question {
 	qs := v.questions()
 	var out []question
@@ -184,9 +169,15 @@ func (v *verifier) failed(checks []report.Check) []question {
 		if c.OK {
 			continue
 		}
-		i := max(0, slices.IndexFunc(qs, func(q question) bool { return q.name == c.Name }))
-		if !slices.ContainsFunc(out, func(q question) bool { return q.name == qs[i].name }) {
-			out = append(out, qs[i])
+		for _, q := range slices.Backward(qs) {
+			of, ok := q.about(c.Name)
+			if !ok {
+				continue
+			}
+			if !slices.ContainsFunc(out, func(o question) bool { return o.name == of.name }) {
+				out = append(out, of)
+			}
+			break
 		}
 	}
 	return out
