@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +102,48 @@ except OSError:
 	}
 	if again.Size != b.Size {
 		t.Errorf("%d bytes where these are kept, healed %d", again.Size, b.Size)
+	}
+}
+
+// A module that only a subcommand of a subcommand imports is missed by its help
+// alone, and that is where both are observed.
+func TestHealsSubcommands(t *testing.T) {
+	m := newMachine(t)
+	m.overlook = func(p string) bool { return p == "app/numbers_of.py" }
+	dir := project(t, map[string]string{
+		"pyproject.toml": "[project]\nname = \"counting\"\nversion = \"1\"\n[tool.exuvia]\nentry = [\"main.py\"]\n",
+		"main.py": `import argparse
+import sys
+
+parser = argparse.ArgumentParser()
+subs = parser.add_subparsers()
+subs.add_parser("hello", help="say hello")
+show = subs.add_parser("show", help="show things").add_subparsers()
+numbers = show.add_parser("numbers", help="show numbers")
+if sys.argv[1:3] == ["show", "numbers"]:
+    import numbers_of
+
+    numbers.add_argument("kind", choices=numbers_of.KINDS)
+parser.parse_args()
+`,
+		"numbers_of.py": "KINDS = ['even', 'odd']\n",
+	})
+	r := m.run("build", "--python", "3.11", "--heal=false", dir)
+	if r.code != 9 || !strings.Contains(r.stderr, "main show numbers --help: ") || !strings.Contains(r.stderr, "missing module numbers_of") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	b := m.build("--python", "3.11", dir)
+	if !b.Verified || len(b.Healed) != 1 || b.Healed[0].Path != "app/numbers_of.py" {
+		t.Errorf("verified: %v, healed: %+v", b.Verified, b.Healed)
+	}
+	var asked []string
+	for _, c := range b.Checks {
+		if strings.HasSuffix(c.Name, "--help") {
+			asked = append(asked, c.Name)
+		}
+	}
+	if want := []string{"main --help", "main hello --help", "main show --help", "main show numbers --help"}; !slices.Equal(asked, want) {
+		t.Errorf("asked: %q, want %q", asked, want)
 	}
 }
 
