@@ -25,6 +25,7 @@ func settingFlags(f *pflag.FlagSet, s *project.Settings) {
 	f.StringArrayVar(&s.Exclude, "exclude", nil, "project files to leave out, a pattern as in .dockerignore")
 	f.StringArrayVar(&s.Keep, "keep", nil, `module, "dist:NAME" or "/path" to keep in any case`)
 	f.StringArrayVar(&s.KeepSource, "keep-source", nil, "distribution or path whose Python sources stay, for code that reads them")
+	f.StringArrayVar(&s.KeepDocstrings, "keep-docstrings", nil, "distribution that keeps its docstrings with --optimize 2")
 	f.StringArrayVar(&s.Observe, "observe", nil, "command to run in the unreduced app, to keep what it uses: \"python -m unittest\"")
 	f.StringArrayVar(&s.Observations, "observations", nil, "file of the project that exuvia observe wrote, to keep what is in it")
 	switchVar(f, &s.Heal, "heal", "add what the image turns out to lack, and make it again; with --heal=false it is refused (default true)")

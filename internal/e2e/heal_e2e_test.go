@@ -88,7 +88,7 @@ except OSError:
 	var args []string
 	for _, h := range b.Healed {
 		t.Logf("%+v", h)
-		args = append(args, "--keep", h.Keep)
+		args = append(args, "--"+h.Setting, h.Value)
 		if chain := m.must("why", "--image", b.Reference, h.Path); !strings.Contains(chain, "healed") {
 			t.Errorf("why says:\n%s", chain)
 		}
@@ -211,5 +211,51 @@ func TestObserve(t *testing.T) {
 	r := m.run("observe", "--python", "3.11", dir, "--", "python3", "-c", "raise SystemExit('no')")
 	if r.code == 0 || !strings.Contains(r.stderr, "exit code 1") {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+}
+
+// With -OO an API loses the texts that it makes of docstrings. Those of the one
+// distribution that show are kept, and the report says so.
+func TestKeepsDocstringsThatShow(t *testing.T) {
+	m := newMachine(t)
+	dir := copyOf(t, demo)
+	if err := os.Remove(filepath.Join(dir, "uv.lock")); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, old, replacement string) {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), old) {
+			t.Fatalf("%s lacks %q", name, old)
+		}
+		if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, replacement, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("pyproject.toml", `"click"`, `"click", "anyio", "opentelemetry-api", "opentelemetry-sdk"`)
+	write("app/main.py", "app = FastAPI()\n", `app = FastAPI()
+import anyio
+from opentelemetry import trace
+
+app.add_api_route("/backends", anyio.get_all_backends)
+tracer = trace.get_tracer("app")
+`)
+	b := m.build("--optimize", "2", dir)
+	var docs []string
+	for _, h := range b.Healed {
+		t.Logf("%+v", h)
+		if h.Setting == report.SettingDocstrings {
+			docs = append(docs, h.Value)
+		}
+	}
+	if err := checked(b, "GET /openapi.json"); err != nil {
+		t.Error(err)
+	}
+	if len(docs) != 1 || docs[0] != "anyio" {
+		t.Errorf("the docstrings of %q are kept", docs)
 	}
 }

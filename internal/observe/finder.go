@@ -47,7 +47,7 @@ func NewFinder(t *tree.Tree, entries []string, o Observation, lacks []report.Hea
 		}
 	}
 	for _, l := range lacks {
-		if _, ok := t.Resolve(l.Path); ok && !l.Source {
+		if _, ok := t.Resolve(l.Path); ok && l.Setting == report.SettingKeep {
 			f.edges = append(f.edges, reach.Edge{To: l.Path, Kind: KindHealed, Note: l.Why})
 		}
 	}
@@ -79,9 +79,11 @@ func (p Pair) Lacks(while string) []report.Healed {
 		if _, ok := found[file]; ok || p.Kept(file) != source {
 			return
 		}
-		l := report.Healed{Path: file, Keep: "/" + file, Source: source, Why: while + ": " + how}
-		if m, ok := p.Module(file); ok && !source {
-			l.Keep = m
+		l := report.Healed{Path: file, Setting: report.SettingKeep, Value: "/" + file, Why: while + ": " + how}
+		if source {
+			l.Setting = report.SettingSource
+		} else if m, ok := p.Module(file); ok {
+			l.Value = m
 		}
 		found[file] = l
 	}

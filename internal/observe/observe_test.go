@@ -122,10 +122,10 @@ func TestLacks(t *testing.T) {
 	)
 	p := Pair{Full: full, Image: image, App: app(t), Modules: modules, Module: module, Kept: func(p string) bool { return p == "app/main.py" }}
 	want := []report.Healed{
-		{Path: "app/main.py", Keep: "/app/main.py", Source: true, Why: "GET /: read its source"},
-		{Path: "app/plug.py", Keep: "plug", Why: "GET /: import plug"},
-		{Path: "app/t/page.html", Keep: "/app/t/page.html", Why: "GET /: looked for /app/t"},
-		{Path: "usr/lib/libx.so.1", Keep: "/usr/lib/libx.so.1", Why: "GET /: looked for /lib/libx.so.1"},
+		{Path: "app/main.py", Setting: "keep-source", Value: "/app/main.py", Why: "GET /: read its source"},
+		{Path: "app/plug.py", Setting: "keep", Value: "plug", Why: "GET /: import plug"},
+		{Path: "app/t/page.html", Setting: "keep", Value: "/app/t/page.html", Why: "GET /: looked for /app/t"},
+		{Path: "usr/lib/libx.so.1", Setting: "keep", Value: "/usr/lib/libx.so.1", Why: "GET /: looked for /lib/libx.so.1"},
 	}
 	if diff := cmp.Diff(want, p.Lacks("GET /")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -159,7 +159,7 @@ func TestObservations(t *testing.T) {
 
 	back.Modules = append(back.Modules, "of.another.python")
 	back.Files = append(back.Files, "usr/lib/python3.99/x")
-	f := NewFinder(app(t), []string{"app/main.py"}, back, []report.Healed{{Path: "app/plug.py", Why: "GET /: import plug"}}, modules)
+	f := NewFinder(app(t), []string{"app/main.py"}, back, []report.Healed{{Path: "app/plug.py", Setting: "keep", Why: "GET /: import plug"}}, modules)
 	edges := func(p string) []reach.Edge {
 		e, ok := app(t).Lookup(p)
 		if !ok {

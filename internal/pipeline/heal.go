@@ -65,7 +65,8 @@ func (b *build) lacking(ctx context.Context) ([]report.Healed, error) {
 	defer o.Close()
 	in := b.asked
 	in.Booter = o
-	if err := verify.Repeat(ctx, in, b.out.Checks); err != nil {
+	said, err := verify.Repeat(ctx, in, b.out.Checks)
+	if err != nil {
 		return nil, err
 	}
 	first := slices.IndexFunc(b.out.Checks, func(c report.Check) bool { return !c.OK })
@@ -74,9 +75,16 @@ func (b *build) lacking(ctx context.Context) ([]report.Healed, error) {
 		return nil, err
 	}
 	idle, err := b.idle(ctx)
-	return slices.DeleteFunc(lacks, func(l report.Healed) bool {
+	if err != nil {
+		return nil, err
+	}
+	lacks = slices.DeleteFunc(lacks, func(l report.Healed) bool {
 		return slices.ContainsFunc(idle, func(i report.Healed) bool { return i.Path == l.Path })
-	}), err
+	})
+	if len(lacks) > 0 || b.project.Settings.Optimize < 2 {
+		return lacks, nil
+	}
+	return b.docstrings(said, b.out.Checks[first].Name)
 }
 
 // lacks is what the image looked for in vain in all boots of an observer.
@@ -127,8 +135,11 @@ func (b *build) heal(ctx context.Context, lacks []report.Healed) error {
 	b.healed = append(b.healed, lacks...)
 	p := *b.project // others share it
 	for _, l := range lacks {
-		if l.Source {
-			p.Settings.KeepSource = append(slices.Clip(p.Settings.KeepSource), l.Keep)
+		switch l.Setting {
+		case report.SettingSource:
+			p.Settings.KeepSource = append(slices.Clip(p.Settings.KeepSource), l.Value)
+		case report.SettingDocstrings:
+			p.Settings.KeepDocstrings = append(slices.Clip(p.Settings.KeepDocstrings), l.Value)
 		}
 	}
 	b.project = &p

@@ -36,6 +36,7 @@ var documented = []setting{
 	{"exclude", `["docs", "**/*.psd"]`, "files to leave out; patterns as in .dockerignore"},
 	{"keep", `["plugins.csv", "dist:tzdata", "/etc/mime.types"]`, "modules, distributions and paths to keep in any case"},
 	{"keep-source", `["inspected"]`, "distributions and paths whose Python sources stay, for code that reads them"},
+	{"keep-docstrings", `["typer"]`, "distributions that keep their docstrings with optimize = 2"},
 	{"observe", `["python -m unittest"]`, "commands that a build runs in the unreduced app, to keep what they use"},
 	{"observations", `["observed.json"]`, "files that exuvia observe wrote, to keep what is in them"},
 	{"heal", `true`, "whether what an image turns out to lack is added, and the image made again"},

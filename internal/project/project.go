@@ -70,38 +70,39 @@ type Entry struct {
 // Settings are [tool.exuvia] of pyproject.toml; the command line has a flag
 // for each and wins over it. The zero value is the default of everything.
 type Settings struct {
-	Variant      string            `toml:"variant" json:"variant,omitempty"` // way to make the image
-	Entry        []string          `toml:"entry" json:"entry,omitempty"`
-	Python       string            `toml:"python" json:"python,omitempty"`
-	System       string            `toml:"system" json:"system,omitempty"` // "debian:bookworm", a directory, a tarball
-	Base         string            `toml:"base" json:"base,omitempty"`
-	Platform     string            `toml:"platform" json:"platform,omitempty"`
-	Name         string            `toml:"name" json:"name,omitempty"` // image name
-	Tag          string            `toml:"tag" json:"tag,omitempty"`
-	Groups       []string          `toml:"groups" json:"groups,omitempty"`
-	Extras       []string          `toml:"extras" json:"extras,omitempty"`
-	Include      []string          `toml:"include" json:"include,omitempty"`           // secrets and ignored files that are wanted after all
-	Exclude      []string          `toml:"exclude" json:"exclude,omitempty"`           // patterns as in .dockerignore
-	Keep         []string          `toml:"keep" json:"keep,omitempty"`                 // modules, distributions ("dist:NAME") and paths ("/…") kept in any case
-	KeepSource   []string          `toml:"keep-source" json:"keepSource,omitempty"`    // distributions and paths whose Python sources stay
-	Observe      []string          `toml:"observe" json:"observe,omitempty"`           // command lines that a build runs in the unreduced app, to see what it uses
-	Observations []string          `toml:"observations" json:"observations,omitempty"` // files of the project that exuvia observe wrote
-	Heal         *bool             `toml:"heal" json:"heal,omitempty"`                 // nil is true: what an image turns out to lack is added
-	Env          map[string]string `toml:"env" json:"env,omitempty"`
-	Labels       map[string]string `toml:"labels" json:"labels,omitempty"`
-	User         string            `toml:"user" json:"user,omitempty"`
-	Ports        []int             `toml:"ports" json:"ports,omitempty"`
-	Writable     []string          `toml:"writable" json:"writable,omitempty"`
-	Passes       []string          `toml:"passes" json:"passes,omitempty"`     // replaces the list of passes
-	Disable      []string          `toml:"disable" json:"disable,omitempty"`   // passes not to run
-	Optimize     int               `toml:"optimize" json:"optimize,omitempty"` // 0, 1, 2: python -O, -OO
-	Bytecode     string            `toml:"bytecode" json:"bytecode,omitempty"` // "legacy", "pycache", "none"; "" is the variant's own
-	Strip        *bool             `toml:"strip" json:"strip,omitempty"`       // nil is the variant's own
-	UPX          string            `toml:"upx" json:"upx,omitempty"`           // "executables", "all"; "" and "no" are none
-	RPath        *bool             `toml:"rpath" json:"rpath,omitempty"`       // nil is true; false sets LD_LIBRARY_PATH in its place
-	Nuitka       string            `toml:"nuitka" json:"nuitka,omitempty"`     // "app" (default), "all"
-	Cython       string            `toml:"cython" json:"cython,omitempty"`     // "app" (default), "all"
-	Probe        Probe             `toml:"probe" json:"probe,omitzero"`
+	Variant        string            `toml:"variant" json:"variant,omitempty"` // way to make the image
+	Entry          []string          `toml:"entry" json:"entry,omitempty"`
+	Python         string            `toml:"python" json:"python,omitempty"`
+	System         string            `toml:"system" json:"system,omitempty"` // "debian:bookworm", a directory, a tarball
+	Base           string            `toml:"base" json:"base,omitempty"`
+	Platform       string            `toml:"platform" json:"platform,omitempty"`
+	Name           string            `toml:"name" json:"name,omitempty"` // image name
+	Tag            string            `toml:"tag" json:"tag,omitempty"`
+	Groups         []string          `toml:"groups" json:"groups,omitempty"`
+	Extras         []string          `toml:"extras" json:"extras,omitempty"`
+	Include        []string          `toml:"include" json:"include,omitempty"`                // secrets and ignored files that are wanted after all
+	Exclude        []string          `toml:"exclude" json:"exclude,omitempty"`                // patterns as in .dockerignore
+	Keep           []string          `toml:"keep" json:"keep,omitempty"`                      // modules, distributions ("dist:NAME") and paths ("/…") kept in any case
+	KeepSource     []string          `toml:"keep-source" json:"keepSource,omitempty"`         // distributions and paths whose Python sources stay
+	KeepDocstrings []string          `toml:"keep-docstrings" json:"keepDocstrings,omitempty"` // distributions that keep their docstrings where Optimize is 2
+	Observe        []string          `toml:"observe" json:"observe,omitempty"`                // command lines that a build runs in the unreduced app, to see what it uses
+	Observations   []string          `toml:"observations" json:"observations,omitempty"`      // files of the project that exuvia observe wrote
+	Heal           *bool             `toml:"heal" json:"heal,omitempty"`                      // nil is true: what an image turns out to lack is added
+	Env            map[string]string `toml:"env" json:"env,omitempty"`
+	Labels         map[string]string `toml:"labels" json:"labels,omitempty"`
+	User           string            `toml:"user" json:"user,omitempty"`
+	Ports          []int             `toml:"ports" json:"ports,omitempty"`
+	Writable       []string          `toml:"writable" json:"writable,omitempty"`
+	Passes         []string          `toml:"passes" json:"passes,omitempty"`     // replaces the list of passes
+	Disable        []string          `toml:"disable" json:"disable,omitempty"`   // passes not to run
+	Optimize       int               `toml:"optimize" json:"optimize,omitempty"` // 0, 1, 2: python -O, -OO
+	Bytecode       string            `toml:"bytecode" json:"bytecode,omitempty"` // "legacy", "pycache", "none"; "" is the variant's own
+	Strip          *bool             `toml:"strip" json:"strip,omitempty"`       // nil is the variant's own
+	UPX            string            `toml:"upx" json:"upx,omitempty"`           // "executables", "all"; "" and "no" are none
+	RPath          *bool             `toml:"rpath" json:"rpath,omitempty"`       // nil is true; false sets LD_LIBRARY_PATH in its place
+	Nuitka         string            `toml:"nuitka" json:"nuitka,omitempty"`     // "app" (default), "all"
+	Cython         string            `toml:"cython" json:"cython,omitempty"`     // "app" (default), "all"
+	Probe          Probe             `toml:"probe" json:"probe,omitzero"`
 }
 
 // Probe is [tool.exuvia.probe]: how the image and the unreduced app are

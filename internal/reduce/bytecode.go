@@ -33,12 +33,13 @@ hash of its source, since files of an image have no times of their own; so what
 is mounted over a source is compiled anew, which costs no start that was
 measured anything. The option optimize is 0, 1 or 2, as python, python -O and
 python -OO; but the project's own docstrings stay, for frameworks show them: as
-the help of a command, as the description of a route. From __pycache__ an interpreter takes bytecode of its own level
+the help of a command, as the description of a route; and so do those of the
+distributions in the option keep-docstrings. From __pycache__ an interpreter takes bytecode of its own level
 only, so with mode=pycache the image sets PYTHONOPTIMIZE to it; bytecode in
 place of a source is taken at any level, and what Python compiles at run time
 stays as it was. Project names the distribution that is the app, where it is
 installed as one.`,
-	Options: []string{"mode", "optimize", "keep-source", "project"},
+	Options: []string{"mode", "optimize", "keep-source", "keep-docstrings", "project"},
 	Run:     runBytecode,
 }
 
@@ -71,7 +72,7 @@ func runBytecode(ctx context.Context, in Input) (Output, error) {
 		}
 		if s != nil {
 			s.Optimize = optimize
-			if k.origin(e) == tree.Project {
+			if k.origin(e) == tree.Project || e.From.Kind == tree.Dist && k.docs[normal(e.From.Name)] {
 				s.Optimize = min(optimize, 1) // its docstrings are texts that frameworks show
 			}
 			sources, origins = append(sources, *s), append(origins, e)
@@ -198,6 +199,7 @@ type keeper struct {
 	tree   *tree.Tree
 	roots  []string
 	dists  map[string]bool // normalised names
+	docs   map[string]bool // of those that keep their docstrings
 	paths  []string        // files or directories
 	named  map[string]bool // base names of sources that files of the project name
 	alters []string        // directories of alembic
@@ -218,7 +220,7 @@ func normal(name string) string {
 }
 
 func newKeeper(in Input) (*keeper, error) {
-	k := &keeper{tree: in.Tree, roots: roots(in), dists: make(map[string]bool), named: make(map[string]bool), own: in.Options["project"]}
+	k := &keeper{tree: in.Tree, roots: roots(in), dists: make(map[string]bool), docs: make(map[string]bool), named: make(map[string]bool), own: in.Options["project"]}
 	for item := range strings.SplitSeq(in.Options["keep-source"], ",") {
 		item = strings.TrimSpace(item)
 		switch {
@@ -228,6 +230,9 @@ func newKeeper(in Input) (*keeper, error) {
 		default:
 			k.dists[normal(strings.TrimPrefix(item, "dist:"))] = true
 		}
+	}
+	for item := range strings.SplitSeq(in.Options["keep-docstrings"], ",") {
+		k.docs[normal(strings.TrimPrefix(strings.TrimSpace(item), "dist:"))] = true
 	}
 	for e := range in.Tree.All() {
 		if k.origin(e) != tree.Project || !e.IsRegular() || strings.Contains(e.Path, ".dist-info/") { // RECORD names every file

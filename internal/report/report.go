@@ -46,14 +46,21 @@ type Check struct {
 	Detail string `json:"detail,omitempty"` // what was asked and both answers, where they differ; else what was seen, short
 }
 
-// Healed is a file that the analysis had not found, and without which the image
-// behaved otherwise than the unreduced app.
+// Healed is a file that the analysis had not found, or of which too much was
+// dropped, so that the image behaved otherwise than the unreduced app.
 type Healed struct {
-	Path   string `json:"path"`             // in the unreduced app
-	Keep   string `json:"keep"`             // what [tool.exuvia] keep, or keep-source, says to have it from the start
-	Source bool   `json:"source,omitempty"` // only its source was lacking
-	Why    string `json:"why"`              // "GET /: import app.plugin"
+	Path    string `json:"path"`    // in the unreduced app
+	Setting string `json:"setting"` // of [tool.exuvia], that keeps it from the start: "keep", "keep-source", "keep-docstrings"
+	Value   string `json:"value"`   // that it has to list: a module, a distribution, "/path"
+	Why     string `json:"why"`     // "GET /: import app.plugin"
 }
+
+// The settings by which what was healed is kept.
+const (
+	SettingKeep       = "keep"
+	SettingSource     = "keep-source"
+	SettingDocstrings = "keep-docstrings"
+)
 
 // Timing is how long a phase took.
 type Timing struct {

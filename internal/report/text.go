@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,18 +105,15 @@ func writeChecks(out *bytes.Buffer, b Build) {
 // writeHealed says what had to be added, and how the next build has it from the
 // start.
 func writeHealed(out *bytes.Buffer, b Build) {
-	keep := map[bool][]string{}
+	values := make(map[string][]string)
 	for _, h := range b.Healed {
 		fmt.Fprintf(out, "healed: %s (%s)\n", clean(h.Path), clean(h.Why))
-		keep[h.Source] = append(keep[h.Source], strconv.Quote(h.Keep))
-	}
-	for _, setting := range []struct {
-		name   string
-		source bool
-	}{{"keep", false}, {"keep-source", true}} {
-		if names := keep[setting.source]; len(names) > 0 {
-			fmt.Fprintf(out, "  [tool.exuvia] %s = [%s] spares the next build the healing\n", setting.name, clean(strings.Join(slices.Compact(names), ", ")))
+		if v := strconv.Quote(h.Value); !slices.Contains(values[h.Setting], v) {
+			values[h.Setting] = append(values[h.Setting], v)
 		}
+	}
+	for _, setting := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(out, "  [tool.exuvia] %s = [%s] spares the next build the healing\n", clean(setting), clean(strings.Join(values[setting], ", ")))
 	}
 }
 

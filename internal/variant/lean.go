@@ -124,7 +124,7 @@ func with(names []string, name string) []string {
 func passOptions(p *project.Project) map[string]map[string]string {
 	s := p.Settings
 	options := map[string]map[string]string{
-		"bytecode": {"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ","), "project": p.Name},
+		"bytecode": {"optimize": strconv.Itoa(s.Optimize), "keep-source": strings.Join(s.KeepSource, ","), "keep-docstrings": strings.Join(s.KeepDocstrings, ","), "project": p.Name},
 		"archive":  {"project": p.Name}, // whose modules go with the app, not with the dependencies
 	}
 	if s.Bytecode == "pycache" {

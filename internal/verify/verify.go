@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"runtime"
 	"slices"
@@ -140,24 +141,41 @@ func Exercise(ctx context.Context, in Input) error {
 	return err
 }
 
+// Said is all that both wrote in answer to a question: bodies, stdout, stderr.
+type Said struct{ Full, Lean [][]byte }
+
 // Repeat asks both once more what the checks that failed are of, and compares
 // nothing: for a Booter that observes.
-func Repeat(ctx context.Context, in Input, checks []report.Check) error {
+func Repeat(ctx context.Context, in Input, checks []report.Check) (said []Said, err error) {
 	v, err := in.slowly()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer v.close()
 	for _, q := range v.failed(checks) {
 		v.progress("observing %s", q.name)
-		if _, err := q.ask(ctx, v.Full, true); err != nil {
-			return fmt.Errorf("observing %s: %w", v.Full.Name, err)
+		full, err := q.ask(ctx, v.Full, true)
+		if err != nil {
+			return nil, fmt.Errorf("observing %s: %w", v.Full.Name, err)
 		}
-		if _, err := q.ask(ctx, v.Lean, false); err != nil {
-			return fmt.Errorf("observing %s: %w", v.Lean.Name, err)
+		lean, err := q.ask(ctx, v.Lean, false)
+		if err != nil {
+			return nil, fmt.Errorf("observing %s: %w", v.Lean.Name, err)
+		}
+		said = append(said, Said{texts(full), texts(lean)})
+	}
+	return said, nil
+}
+
+// texts are those of some answers.
+func texts(as []answer) [][]byte {
+	var out [][]byte
+	for _, a := range as {
+		for _, name := range slices.Sorted(maps.Keys(a.texts)) {
+			out = append(out, a.texts[name])
 		}
 	}
-	return nil
+	return out
 }
 
 // failed gives the questions that failed checks are of. The first of all is the
