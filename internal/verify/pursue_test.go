@@ -96,7 +96,7 @@ func TestSubcommandsThatDiffer(t *testing.T) {
 	}
 
 	boots.boots = nil
-	if err := Repeat(t.Context(), in, checks); err != nil {
+	if _, err := Repeat(t.Context(), in, checks); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"[/app/main db migrate --help]", "[/app/main db migrate --help]"}, boots.boots); diff != "" {

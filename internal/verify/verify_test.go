@@ -396,7 +396,7 @@ func TestEndlessAnswers(t *testing.T) {
 	}
 	details := map[string]string{}
 	for _, c := range checks {
-		details[c.Name] = c.Detail
+		details[c.Name], _, _ = strings.Cut(c.Detail, ";") // "; variable: header:date" where a second passes meanwhile
 	}
 	if got, want := details["GET /docs"], "200, 9 bytes of a body without end"; got != want {
 		t.Errorf("stream: %q", got)
