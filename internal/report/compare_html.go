@@ -3,33 +3,17 @@ package report
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
-	"html/template"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
 )
 
-//go:embed page/compare.html
-var pageTemplate string
-
-//go:embed page/compare.css
-var pageStyle string
-
-//go:embed page/compare.js
-var pageScript string
-
-var page = template.Must(template.New("compare").Parse(pageTemplate))
-
-// WriteComparisonHTML writes the comparison as one page that needs nothing
-// else: table and plots are there without JavaScript, which only sorts, and a
-// content security policy forbids everything but the page's own style and
-// script, so that it cannot reach the network whatever is in it.
+// WriteComparisonHTML writes the comparison as one page, see frame: table and
+// plots are there without JavaScript, which only sorts.
 func WriteComparisonHTML(w io.Writer, c Comparison) error {
 	var out bytes.Buffer
-	if err := page.Execute(&out, view(presentable(c))); err != nil {
+	if err := pages.ExecuteTemplate(&out, "compare.html", view(presentable(c))); err != nil {
 		return err
 	}
 	_, err := out.WriteTo(w)
@@ -39,10 +23,8 @@ func WriteComparisonHTML(w io.Writer, c Comparison) error {
 // comparisonView is what the page shows, all of it decided: the template has
 // no arithmetic.
 type comparisonView struct {
+	frame
 	Comparison
-	Policy     string
-	Style      template.CSS
-	Script     template.JS
 	Images     int // rows that have an image
 	Highlights []highlight
 	Columns    []headView
@@ -79,9 +61,6 @@ type cellView struct {
 func view(c Comparison) comparisonView {
 	v := comparisonView{
 		Comparison: c,
-		Policy:     "default-src 'none'; style-src " + hash(pageStyle) + "; script-src " + hash(pageScript) + "; base-uri 'none'; form-action 'none'",
-		Style:      template.CSS(pageStyle), //nolint:gosec // our own file, word for word
-		Script:     template.JS(pageScript), //nolint:gosec // our own file, word for word
 		Highlights: highlights(c),
 		Bars:       bars(c.Rows),
 		Troubled:   len(troubles(c)) > 0,
@@ -89,14 +68,17 @@ func view(c Comparison) comparisonView {
 		Bases:      bases(c),
 		Method:     method(c),
 	}
+	for _, r := range c.Rows {
+		if r.Size > 0 {
+			v.Images++
+		}
+	}
+	v.frame = newFrame(fmt.Sprintf("%s: %d images compared", c.Project, v.Images), []string{"compare.css"}, nil)
 	cols := measures(c)
 	for _, col := range cols {
 		v.Columns = append(v.Columns, headView{col.head, col.about, kind(col)})
 	}
 	for i, r := range c.Rows {
-		if r.Size > 0 {
-			v.Images++
-		}
 		v.Rows = append(v.Rows, viewRow(i+1, r, cols, c))
 	}
 	for _, s := range []scatterView{
@@ -115,13 +97,6 @@ func kind(col column) string {
 		return "text"
 	}
 	return "number"
-}
-
-// hash is the source expression of a content security policy that allows just
-// this text, as CSP Level 3 has it.
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 func viewRow(number int, r Row, cols []column, c Comparison) rowView {

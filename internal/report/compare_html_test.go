@@ -53,7 +53,8 @@ func TestHostileNamesStayText(t *testing.T) {
 				}
 			}
 		}
-		if !slices.Equal(scripts, []string{pageScript}) || !slices.Equal(styles, []string{pageStyle}) {
+		f := newFrame("", []string{"compare.css"}, nil)
+		if !slices.Equal(scripts, []string{string(f.Script)}) || !slices.Equal(styles, []string{string(f.Style)}) {
 			t.Errorf("%s: the page has other scripts or styles than its own", name)
 		}
 		if i := strings.IndexFunc(page, func(r rune) bool { return r < ' ' && r != '\n' || r == '\u202e' }); i >= 0 {
@@ -67,7 +68,8 @@ func TestPolicyForbidsAllButOwnStyleAndScript(t *testing.T) {
 		if attribute(n, "http-equiv") != "Content-Security-Policy" {
 			continue
 		}
-		want := "default-src 'none'; style-src " + hash(pageStyle) + "; script-src " + hash(pageScript) + "; base-uri 'none'; form-action 'none'"
+		f := newFrame("", []string{"compare.css"}, nil)
+		want := "default-src 'none'; style-src " + hash(string(f.Style)) + "; script-src " + hash(string(f.Script)) + "; base-uri 'none'; form-action 'none'"
 		if got := attribute(n, "content"); got != want {
 			t.Errorf("policy is %q", got)
 		}
