@@ -152,7 +152,7 @@ lock taken, 16 over budget, 130 interrupted; 1 is a defect of exuvia.`,
 	f.BoolVar(&a.debug, "debug", false, "log every step to stderr")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddCommand(
-		newBuild(a), newDockerfile(a), newCompare(a), newVerify(a), newMeasure(a), newObserve(a), newRun(a), newWhy(a), newDiff(a),
+		newBuild(a), newDockerfile(a), newCompare(a), newVerify(a), newMeasure(a), newObserve(a), newRun(a), newWhy(a), newReport(a), newDiff(a),
 		newInit(a), newImages(a), newRemove(a), newCache(a), newVariants(a), newPasses(a), newVersion(a),
 	)
 	explainArgs(root)

@@ -1,11 +1,7 @@
 package cli
 
 import (
-	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -91,11 +87,13 @@ func (a *app) compare(cmd *cobra.Command, dir string, c compareFlags) error {
 	if c.parallel == 0 {
 		c.parallel = atOnce()
 	}
-	page, err := newPage(c.html)
-	if err != nil {
-		return err
+	var page *page
+	if c.html != "" { // before the work
+		if page, err = newPage(c.html); err != nil {
+			return err
+		}
+		defer page.discard()
 	}
-	defer page.discard()
 	p, done, err := a.pipeline()
 	if err != nil {
 		return err
@@ -108,8 +106,13 @@ func (a *app) compare(cmd *cobra.Command, dir string, c compareFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := page.write(*out); err != nil {
-		return err
+	if page != nil {
+		if err := report.WriteComparisonHTML(page, *out); err != nil {
+			return err
+		}
+		if err := page.keep(); err != nil {
+			return err
+		}
 	}
 	w := cmd.OutOrStdout()
 	switch {
@@ -231,49 +234,4 @@ func atOnce() int {
 		n = min(n, int(free/memoryOfBuild))
 	}
 	return max(1, n)
-}
-
-// page is the file of --html: it is there only when it is whole.
-type page struct {
-	name string
-	tmp  *os.File // nil where none is wanted
-}
-
-func newPage(name string) (*page, error) {
-	if name == "" {
-		return &page{}, nil
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".exuvia-*.html")
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Usage, "name a file in a directory that you may write to", "writing %s", name)
-	}
-	return &page{name, f}, nil
-}
-
-func (p *page) discard() {
-	if p.tmp != nil {
-		p.tmp.Close()
-		os.Remove(p.tmp.Name())
-	}
-}
-
-func (p *page) write(c report.Comparison) error {
-	if p.tmp == nil {
-		return nil
-	}
-	err := report.WriteComparisonHTML(io.Writer(p.tmp), c)
-	if err == nil {
-		err = p.tmp.Chmod(0o644)
-	}
-	if err == nil {
-		err = p.tmp.Close()
-	}
-	if err == nil {
-		err = os.Rename(p.tmp.Name(), p.name)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", p.name, err)
-	}
-	p.tmp = nil
-	return nil
 }

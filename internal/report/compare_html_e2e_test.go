@@ -39,7 +39,7 @@ func openBrowser(t *testing.T) *browser {
 	t.Helper()
 	if _, err := exec.LookPath("chromium"); err != nil {
 		if os.Getenv("EXUVIA_E2E_STRICT") == "1" {
-			t.Fatal("chromium is not installed, and the page of a comparison is tested in it")
+			t.Fatal("chromium is not installed, and pages are tested in it")
 		}
 		t.Skip("chromium is not installed")
 	}
