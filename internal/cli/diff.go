@@ -116,15 +116,12 @@ func (a *app) diff(ctx context.Context, args []string, budget report.Budget) (d 
 	}
 	defer done()
 	defer a.progress().Done()
-	platform := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
-	var sides [2]*report.Snapshot
-	for i, ref := range args {
-		if sides[i], err = p.Snapshot(ctx, ref, platform); err != nil {
-			return d, nil, err
-		}
+	before, after, err := p.Snapshots(ctx, args[0], args[1], v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+	if err != nil {
+		return d, nil, err
 	}
 	if args[0] != name {
-		sides[0].Reference = name + ", before"
+		before.Reference = name + ", before"
 	}
-	return report.Difference(*sides[0], *sides[1]), pipeline.OverBudget(budget, sides[0], *sides[1]), nil
+	return report.Difference(*before, *after), pipeline.OverBudget(budget, before, *after), nil
 }

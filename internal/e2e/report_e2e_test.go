@@ -61,6 +61,7 @@ func TestDiffAndReport(t *testing.T) {
 		}
 	}
 	// What comes from elsewhere has files and packages, but nothing says what its files are of.
+	d = report.Diff{}
 	if err := json.Unmarshal([]byte(m.must("diff", "--json", archive, "rest-app")), &d); err != nil {
 		t.Fatal(err)
 	}

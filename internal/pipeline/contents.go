@@ -158,7 +158,11 @@ func (b *build) notReached() func(tree.Entry) (string, string) {
 	for _, c := range b.graph.Cuts() {
 		cuts[c.To] = c.Cut
 	}
+	own := b.plan.Finders == nil || slices.Contains(b.plan.Finders, "pyimport") // else its Python comes by the base or a bundle
 	return func(e tree.Entry) (string, string) {
+		if !own {
+			return "the variant does not put it into the image itself", ""
+		}
 		if why := cuts[e.Path]; why != "" {
 			return "named by code that is kept, and left out by a rule", why
 		}

@@ -21,10 +21,27 @@ import (
 // by name.
 var elsewhere = regexp.MustCompile(`^(oci|oci-archive|docker-archive|docker|store):`)
 
-// Snapshot reads an image to compare it with another: one of the store by name
-// or digest, or one that can be a base. Of one that was built here it is known
-// what its bytes are of.
-func (p *Pipeline) Snapshot(ctx context.Context, ref string, platform v1.Platform) (*report.Snapshot, error) {
+// Snapshots reads two images to compare them: of the store by name or digest,
+// or such that can be a base. What the bytes of one are of counts only where it
+// is known of both.
+func (p *Pipeline) Snapshots(ctx context.Context, before, after string, platform v1.Platform) (a, b *report.Snapshot, err error) {
+	for _, known := range []bool{true, false} {
+		if a, err = p.snapshot(ctx, before, platform, known); err != nil {
+			return nil, nil, err
+		}
+		if b, err = p.snapshot(ctx, after, platform, known); err != nil {
+			return nil, nil, err
+		}
+		if a.Attributed == b.Attributed {
+			break
+		}
+	}
+	return a, b, nil
+}
+
+// snapshot reads an image, with what is known of one that was built here, or as
+// one from elsewhere.
+func (p *Pipeline) snapshot(ctx context.Context, ref string, platform v1.Platform, known bool) (*report.Snapshot, error) {
 	if elsewhere.MatchString(ref) {
 		b, err := p.Bases.Base(ctx, ref, platform)
 		if err != nil {
@@ -45,29 +62,35 @@ func (p *Pipeline) Snapshot(ctx context.Context, ref string, platform v1.Platfor
 	if err != nil {
 		return nil, err
 	}
-	var c report.Contents
-	err = readDocument(p.Store, s.Digest, docContents, &c)
-	switch f, _ := errors.AsType[*fault.Error](err); {
-	case err == nil:
-		s.Owners, s.Files, s.Attributed = c.Owners, c.Files(), true
-	case f != nil && f.Kind == fault.NotFound:
-		t, _, err := oci.Flatten(ctx, p.Cache, img)
-		if err != nil {
-			return nil, err
+	if known {
+		var c report.Contents
+		err := readDocument(p.Store, s.Digest, docContents, &c)
+		if err == nil {
+			s.Owners, s.Files, s.Attributed = c.Owners, c.Files(), true
 		}
-		s.take(t)
-	default:
+		if err == nil || !isNotFound(err) {
+			return &s.Snapshot, err
+		}
+	}
+	t, _, err := oci.Flatten(ctx, p.Cache, img)
+	if err != nil {
 		return nil, err
 	}
+	s.take(t)
 	return &s.Snapshot, nil
 }
 
-// snapshot is a [report.Snapshot] that is being made.
-type snapshot struct{ report.Snapshot }
+func isNotFound(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Kind == fault.NotFound
+}
+
+// sight is a [report.Snapshot] that is being made.
+type sight struct{ report.Snapshot }
 
 // look reads what an image says of itself.
-func (p *Pipeline) look(ctx context.Context, ref string, img v1.Image) (snapshot, error) {
-	var s snapshot
+func (p *Pipeline) look(ctx context.Context, ref string, img v1.Image) (sight, error) {
+	var s sight
 	digest, err := img.Digest()
 	if err != nil {
 		return s, err
@@ -139,7 +162,7 @@ const maxRecords = 64 << 20
 
 // take reads the files of an image of which nothing was kept, and what
 // packages they say there are.
-func (s *snapshot) take(t *tree.Tree) {
+func (s *sight) take(t *tree.Tree) {
 	for e := range t.All() {
 		if e.IsDir() {
 			continue
@@ -186,21 +209,18 @@ func (b *build) withinBudget(ctx context.Context) error {
 	if b.Budget == (report.Budget{}) {
 		return nil
 	}
-	after := report.Snapshot{
-		Side:   report.Side{Reference: b.out.Reference, Digest: b.out.Digest, Size: b.out.Size},
-		Owners: b.contents.Owners, Attributed: true,
-	}
 	if b.out.Cached {
-		var c report.Contents
-		if err := readDocument(b.Store, b.out.Digest, docContents, &c); err != nil {
+		if err := readDocument(b.Store, b.out.Digest, docContents, &b.contents); err != nil {
 			return err
 		}
-		after.Owners = c.Owners
 	}
-	before, err := b.Snapshot(ctx, b.out.Reference, b.platform)
-	f, _ := errors.AsType[*fault.Error](err)
+	after := report.Snapshot{
+		Side:   report.Side{Reference: b.out.Reference, Digest: b.out.Digest, Size: b.out.Size},
+		Owners: b.contents.Owners, Files: b.contents.Files(), Attributed: true,
+	}
+	before, err := b.snapshot(ctx, b.out.Reference, b.platform, true)
 	switch {
-	case f != nil && f.Kind == fault.NotFound:
+	case err != nil && isNotFound(err):
 		if b.Budget.Growth.Text != "" {
 			b.out.Notes = append(b.out.Notes, report.Note{Where: "budget", Text: "nothing to have grown from: there is no image " + b.out.Reference + " yet"})
 		}
