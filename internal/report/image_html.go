@@ -448,7 +448,7 @@ func presentableImage(m Image) Image {
 	cleanAll(&b.Variant, &b.Reference, &b.Digest, &b.Base, &b.System, &b.Python, &b.Platform, &b.Engine)
 	b.Layers = each(b.Layers, func(l *Layer) { cleanAll(&l.Name, &l.Digest) })
 	b.Checks = each(b.Checks, func(c *Check) { c.Name, c.Detail = clean(c.Name), cleanLines(c.Detail) })
-	b.Healed = each(b.Healed, func(h *Healed) { cleanAll(&h.Path, &h.Keep, &h.Why) })
+	b.Healed = each(b.Healed, func(h *Healed) { cleanAll(&h.Path, &h.Setting, &h.Value, &h.Why) })
 	b.Timings = each(b.Timings, func(t *Timing) { cleanAll(&t.Phase) })
 	b.Notes = each(b.Notes, func(n *Note) { cleanAll(&n.Where, &n.Path, &n.Text) })
 	b.Inputs = each(b.Inputs, func(i *Input) { cleanAll(&i.Name, &i.Digest) })
