@@ -147,6 +147,17 @@ parser.parse_args()
 	}
 }
 
+// A freezer is told what its image turned out to lack.
+func TestHealsFrozen(t *testing.T) {
+	m := newMachine(t)
+	b := m.build("--python", "3.11", "--variant", "pyinstaller", project(t, map[string]string{
+		"main.py": "import importlib\nprint(importlib.import_module(''.join(['plist', 'lib'])).dumps({}))\n",
+	}))
+	if len(b.Healed) != 1 || b.Healed[0].Value != "plistlib" {
+		t.Errorf("healed: %+v", b.Healed)
+	}
+}
+
 // What observing does not explain, or may not mend, is refused.
 func TestDoesNotHeal(t *testing.T) {
 	m := newMachine(t)

@@ -41,6 +41,7 @@ type app struct {
 	entrypoints [][]string
 	finders     *finders
 	graph       *reach.Graph // what the entry points and the contract reach
+	found       *tree.Tree   // that, as a tree
 	roots       variant.Roots
 	needs       plan.Needs
 	observed    observe.Observation // what runs have shown beside
@@ -231,7 +232,7 @@ func (a *app) analyse(ctx context.Context) error {
 	if a.graph, err = reach.Walk(ctx, a.full, a.roots.All(), all...); err != nil {
 		return walked(err)
 	}
-	a.needs = a.finders.needs(a.graph)
+	a.found, a.needs = a.graph.Tree(), a.finders.needs(a.graph)
 	for _, n := range a.finders.imports.Notes() {
 		if !slices.Contains(a.notes, n) { // an app that is healed is analysed again
 			a.notes = append(a.notes, n)

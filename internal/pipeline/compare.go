@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -211,7 +212,10 @@ func (c *candidate) describe(row *report.Row, out *report.Build) {
 	row.Base = cmp.Or(out.Base, row.Base)
 	row.Reference, row.Digest, row.Cached = out.Reference, out.Digest, out.Cached
 	row.Size, row.Download, row.Files, row.Layers = out.Size, out.Download, out.Files, len(out.Layers)
-	row.Checks, row.Notes, row.Parts, row.BuildS = len(out.Checks), out.Notes, out.Parts, out.BuildSeconds
+	row.Checks, row.Notes, row.Parts, row.BuildS = len(out.Checks), slices.Clone(out.Notes), out.Parts, out.BuildSeconds
+	for _, h := range out.Healed {
+		row.Notes = append(row.Notes, report.Note{Where: "heal", Path: h.Path, Text: h.Why})
+	}
 }
 
 // measureAll starts all images that can be booted in turn, one at a time. One

@@ -3,13 +3,13 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"exuvia/internal/engine"
 	"exuvia/internal/fault"
 	"exuvia/internal/observe"
+	"exuvia/internal/reach"
 	"exuvia/internal/report"
 	"exuvia/internal/tree"
 	"exuvia/internal/verify"
@@ -35,10 +35,14 @@ func (b *build) prove(ctx context.Context) error {
 			return differs
 		}
 		lacks, err := b.lacking(ctx)
-		if err != nil {
-			return fmt.Errorf("looking for what the image lacks: %w", err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		if len(lacks) == 0 {
+		if err != nil {
+			b.out.Notes = append(b.out.Notes, report.Note{Where: "heal", Text: "what the image lacks could not be observed: " + oneLine(err.Error())})
+			b.Log.Warn("observing", "error", err)
+		}
+		if err != nil || len(lacks) == 0 {
 			return differs
 		}
 		b.Log.Debug("heal", "round", round+1, "adds", lacks)
@@ -74,6 +78,11 @@ func (b *build) lacking(ctx context.Context) ([]report.Healed, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, l := range b.said() {
+		if !slices.ContainsFunc(lacks, func(h report.Healed) bool { return h.Path == l.Path }) {
+			lacks = append(lacks, l)
+		}
+	}
 	idle, err := b.idle(ctx)
 	if err != nil {
 		return nil, err
@@ -85,6 +94,23 @@ func (b *build) lacking(ctx context.Context) ([]report.Healed, error) {
 		return lacks, nil
 	}
 	return b.docstrings(said, b.out.Checks[first].Name)
+}
+
+// said is what the image lacks by its own words. A frozen program does not tell
+// the observer which modules it looks for.
+func (b *build) said() []report.Healed {
+	var out []report.Healed
+	for _, c := range b.out.Checks {
+		if c.Lacks == "" {
+			continue
+		}
+		for _, p := range reach.Named(b.full, c.Lacks) {
+			if !b.hasKept(p) {
+				out = append(out, report.Healed{Path: p, Setting: report.SettingKeep, Value: c.Lacks, Why: c.Name + ": says that it lacks " + c.Lacks})
+			}
+		}
+	}
+	return out
 }
 
 // lacks is what the image looked for in vain in all boots of an observer.
@@ -124,8 +150,14 @@ func (b *build) idle(ctx context.Context) ([]report.Healed, error) {
 	return b.lacks(o, "")
 }
 
+// hasKept reports whether a file of the unreduced app was meant to be in the
+// image: of a bundle that is what its tool was told of.
 func (b *build) hasKept(path string) bool {
-	_, ok := b.kept.Lookup(path)
+	t := b.kept
+	if len(b.plan.Bundle) > 0 {
+		t = b.found
+	}
+	_, ok := t.Lookup(path)
 	return ok
 }
 

@@ -44,6 +44,9 @@ type Check struct {
 	Name   string `json:"name"` // "GET /openapi.json", "main --help", "readable by 65532"
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"` // what was asked and both answers, where they differ; else what was seen, short
+	// Lacks is what the image lacks by its own words, as [tool.exuvia] keep
+	// names it; of checks that failed.
+	Lacks string `json:"lacks,omitempty"`
 }
 
 // Healed is a file that the analysis had not found, or of which too much was

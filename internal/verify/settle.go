@@ -167,7 +167,7 @@ func stuck(d verdict) bool { return d.field() == "state" }
 
 // explain adds what the image's log says about the difference.
 func (d *verdict) explain(c cause, tail string, trouble bool) {
-	d.cause = c
+	d.cause, d.check.Lacks = c, c.keep
 	switch {
 	case c.what != "":
 		d.check.Detail += "; " + c.what
