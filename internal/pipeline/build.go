@@ -147,9 +147,13 @@ func (p *Pipeline) Measure(ctx context.Context, r Request, ref string, n int) ([
 }
 
 func (a *app) measure(ctx context.Context, subjects []verify.Subject, n int) ([]verify.Series, error) {
+	progress := a.Progress
+	if n == 1 {
+		progress = nil // a look whether it starts is no news
+	}
 	return verify.Measure(ctx, verify.Trial{
 		Booter: a.Engine, Subjects: subjects, Starts: n, Probe: a.project.Settings.Probe,
-		ProjectFiles: a.project.Files, Clock: a.Clock, Progress: a.Progress,
+		ProjectFiles: a.project.Files, Clock: a.Clock, Progress: progress,
 	})
 }
 

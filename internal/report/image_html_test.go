@@ -28,7 +28,7 @@ var described = func() Image {
 			Variant: "lean", Reference: "rest-app:latest", Digest: "sha256:2a41", Download: 15_500_000, Files: 834, Base: "scratch", System: "debian:bookworm",
 			Python: "3.11.2", Platform: "linux/amd64", Engine: "namespaces (root)", Verified: true,
 			Layers:  []Layer{{"system", "sha256:5ee1", 23_300_000, 11_000_000, 722}, {"app", "sha256:a99a", 22_400, 8_200, 5}},
-			Checks:  []Check{{"GET /", true, "200, 17 bytes"}, {"main --help", false, "exit code 0\nexit code 1"}},
+			Checks:  []Check{{Name: "GET /", OK: true, Detail: "200, 17 bytes"}, {Name: "main --help", Detail: "exit code 0\nexit code 1"}},
 			Healed:  []Healed{{Path: "app/plugin.py", Setting: SettingKeep, Value: "app.plugin", Why: "GET /: import app.plugin"}},
 			Timings: []Timing{{"install", 0.3}, {"verify", 3}},
 			Notes:   []Note{{"strip", "usr/lib/a.so", "stays as it was"}},
@@ -65,7 +65,7 @@ func hostileImage() Image {
 	return Image{
 		Build: Build{
 			Variant: bad, Reference: bad, Digest: bad, Size: 50e6, Base: bad, System: bad, Python: bad, Platform: bad, Engine: bad, Layers: []Layer{{Name: bad, Digest: bad}},
-			Checks: []Check{{bad, true, bad}}, Healed: []Healed{{bad, bad, bad, bad}}, Timings: []Timing{{Phase: bad}}, Notes: []Note{{bad, bad, bad}}, Inputs: []Input{{bad, bad}},
+			Checks: []Check{{Name: bad, OK: true, Detail: bad}}, Healed: []Healed{{bad, bad, bad, bad}}, Timings: []Timing{{Phase: bad}}, Notes: []Note{{bad, bad, bad}}, Inputs: []Input{{bad, bad}},
 		},
 		Contents: Contents{
 			Owners:  []Owner{{Name: bad, Version: bad, Kind: bad, Part: bad, Size: 50e6, Before: 1, Files: files}},
