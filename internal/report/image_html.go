@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -48,8 +49,11 @@ type mapView struct {
 	ID    string
 	Name  string
 	About string
+	Up    []crumb // the maps that one came through, the whole first
 	Cells []mapCell
 }
+
+type crumb struct{ Href, Name string }
 
 // mapCell is one rectangle of a treemap; places are percents.
 type mapCell struct {
@@ -124,6 +128,7 @@ const (
 	letter              = 7.6 // width, on average
 	leastCell           = 130 // pixels; what is smaller is drawn as one
 	mostCells           = 150
+	leastHidden         = 0.05 // of the bytes: with more out of sight, files are drawn by what they lie in
 	leastInner          = 24
 	mostInner           = 50
 	mostListed          = 250 // files of an owner in its table
@@ -240,61 +245,182 @@ func viewFile(owner, i int, f File) fileView {
 
 // mapsOf draws the whole by owner, and each owner by its files.
 func mapsOf(owners []ownerView) []mapView {
-	whole := mapView{ID: "map", Name: "the image", About: "Areas are unpacked bytes. Choose one to see what is in it."}
-	out := []mapView{whole}
+	top := mapView{ID: "map", Name: "the image", About: "Areas are unpacked bytes. Choose one to see what is in it."}
 	var items []item
+	var below []mapView
 	for _, o := range owners {
 		name := strings.TrimSpace(o.Owner.Name + " " + o.Owner.Version)
 		it := item{name: o.Owner.Name, size: o.Owner.Size, class: o.Class, href: fmt.Sprintf("#owner-%d", o.Number), title: fmt.Sprintf("%s (%s): %s bytes, %s of the image", name, o.Part, o.Bytes, o.Share)}
 		if o.Zoom {
-			it.href = fmt.Sprintf("#map-%d", o.Number)
+			z := zoom{class: o.Class, list: fmt.Sprintf("#files-%d", o.Number)}
+			id := fmt.Sprintf("map-%d", o.Number)
+			about := fmt.Sprintf("%s in %s, %s of the image.", o.Size, o.Many, o.Share)
+			below = append(below, z.maps(mapView{ID: id, Name: name, About: about, Up: []crumb{{"#map", "The image"}}}, leaves(o))...)
+			it.href = "#" + id
 			for _, f := range o.Owner.Files {
 				it.inner = append(it.inner, f.Size)
 			}
-			out = append(out, zoom(o, name))
 		}
 		items = append(items, it)
 	}
-	out[0].Cells = mapCells(items, "#owners", "smaller ones")
+	top.Cells = mapCells(items, "#owners", "smaller ones")
+	return append([]mapView{top}, below...)
+}
+
+// leaf is a file on a map, and where it is in the tree of its owner's files.
+type leaf struct {
+	item
+
+	module string
+	in     []string // names of what it lies in, outermost first, and its own
+}
+
+// leaves are the files of an owner: modules by their names, others by their
+// paths, less the directory that all of these lie in.
+func leaves(o ownerView) []leaf {
+	var loose []string
+	for _, f := range o.Owner.Files {
+		if f.Module == "" {
+			loose = append(loose, f.Path)
+		}
+	}
+	under := commonDir(loose)
+	var out []leaf
+	for i, f := range o.Owner.Files {
+		if f.Size == 0 {
+			continue
+		}
+		l := leaf{module: f.Module, item: item{
+			name: cmp.Or(f.Module, path.Base(f.Path)), size: f.Size, class: o.Class,
+			title: fmt.Sprintf("/%s: %s bytes", f.Path, grouped(f.Size)), href: fmt.Sprintf("#files-%d", o.Number),
+		}}
+		switch {
+		case f.Module == "":
+			l.in = strings.Split(strings.TrimPrefix(f.Path, under), "/")
+		case strings.HasPrefix(path.Base(f.Path), "__init__."): // lies in the package that it is
+			l.in = append(strings.Split(f.Module, "."), "__init__")
+		default:
+			l.in = strings.Split(f.Module, ".")
+		}
+		if i < mostListed {
+			l.href = "#" + o.Files[i].ID
+		}
+		if f.Before > 0 && f.Before != f.Size {
+			l.title += ", before " + grouped(f.Before)
+		}
+		out = append(out, l)
+	}
 	return out
 }
 
-func zoom(o ownerView, name string) mapView {
-	v := mapView{ID: fmt.Sprintf("map-%d", o.Number), Name: name, About: fmt.Sprintf("%s in %s, %s of the image.", o.Size, o.Many, o.Share)}
-	var items []item
-	within := commonPackage(o.Owner.Files)
-	for i, f := range o.Owner.Files {
-		it := item{name: strings.TrimPrefix(cmp.Or(f.Module, path.Base(f.Path)), within), size: f.Size, class: o.Class, title: fmt.Sprintf("/%s: %s bytes", f.Path, grouped(f.Size)), href: fmt.Sprintf("#files-%d", o.Number)}
-		if i < mostListed {
-			it.href = "#" + o.Files[i].ID
-		}
-		if f.Before > 0 && f.Before != f.Size {
-			it.title += ", before " + grouped(f.Before)
-		}
-		items = append(items, it)
+// commonDir is the directory that all paths lie in, with a slash; "" where that
+// is the root.
+func commonDir(paths []string) string {
+	if len(paths) == 0 {
+		return ""
 	}
-	v.Cells = mapCells(items, fmt.Sprintf("#files-%d", o.Number), "smaller files")
-	return v
+	dir := path.Dir(paths[0])
+	for _, p := range paths {
+		for dir != "." && !strings.HasPrefix(p, dir+"/") {
+			dir = path.Dir(dir)
+		}
+	}
+	return strings.TrimPrefix(dir+"/", "./")
 }
 
 // commonPackage is what the names of all modules begin with, "fastapi."; a map
 // of a distribution would say little else.
-func commonPackage(files []File) string {
+func commonPackage(files []leaf) string {
 	common := ""
 	for _, f := range files {
-		top, _, _ := strings.Cut(f.Module, ".")
+		top, _, _ := strings.Cut(f.module, ".")
 		switch {
-		case f.Module == "":
+		case f.module == "":
 		case common == "":
 			common = top
 		case common != top:
 			return ""
 		}
 	}
-	if common == "" {
-		return ""
-	}
 	return common + "."
+}
+
+// zoom draws the maps of one owner.
+type zoom struct {
+	class string
+	list  string // where all files are listed
+}
+
+// maps draws files on one map, or, where many would be too small to see, what
+// they lie in, with a map of each.
+func (z zoom) maps(v mapView, files []leaf) []mapView {
+	items := make([]item, len(files))
+	within := commonPackage(files)
+	for i, f := range files {
+		items[i] = f.item
+		items[i].name = strings.TrimPrefix(f.name, within)
+	}
+	groups := grouping(files)
+	if hidden(items) < leastHidden || len(groups) < 2 {
+		v.Cells = mapCells(items, z.list, "smaller files")
+		return []mapView{v}
+	}
+	items = nil
+	var below []mapView
+	for n, name := range slices.Sorted(maps.Keys(groups)) {
+		group := groups[name]
+		if len(group) == 1 {
+			items = append(items, group[0].item)
+			continue
+		}
+		it := item{name: name, class: z.class, href: fmt.Sprintf("#%s-%d", v.ID, n)}
+		for _, f := range group {
+			it.size += f.size
+			it.inner = append(it.inner, f.size)
+		}
+		it.title = fmt.Sprintf("%s: %s bytes in %s", name, grouped(it.size), count(len(group), "file"))
+		up := append(slices.Clone(v.Up), crumb{"#" + v.ID, v.Name})
+		below = append(below, z.maps(mapView{ID: it.href[1:], Name: name, About: exactly(it.size) + " in " + count(len(group), "file") + ".", Up: up}, group)...)
+		items = append(items, it)
+	}
+	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(b.size, a.size) })
+	v.Cells = mapCells(items, z.list, "smaller ones")
+	return append([]mapView{v}, below...)
+}
+
+// grouping puts files by what they lie in, below what all lie in.
+func grouping(files []leaf) map[string][]leaf {
+	depth := 0
+	for !slices.ContainsFunc(files, func(f leaf) bool { return depth+1 >= len(f.in) || f.in[depth] != files[0].in[depth] }) {
+		depth++
+	}
+	groups := make(map[string][]leaf)
+	for _, f := range files {
+		groups[f.in[depth]] = append(groups[f.in[depth]], f)
+	}
+	return groups
+}
+
+// hidden is the share of the bytes that would be in no cell of their own.
+func hidden(items []item) float64 {
+	var total, shown int64
+	for _, it := range items {
+		total += it.size
+	}
+	for _, it := range items[:largeEnough(items, total)] {
+		shown += it.size
+	}
+	return 1 - float64(shown)/float64(max(total, 1))
+}
+
+// largeEnough is how many items, of which the sizes fall, are large enough for a
+// cell of their own.
+func largeEnough(items []item, total int64) int {
+	n := 0
+	for n < len(items) && n < mostCells && float64(items[n].size)*mapWidth*mapHeight >= leastCell*float64(max(total, 1)) {
+		n++
+	}
+	return n
 }
 
 // item is what a cell of a map is of.
@@ -311,10 +437,7 @@ func mapCells(items []item, rest, called string) []mapCell {
 	for _, it := range items {
 		total += it.size
 	}
-	n := 0
-	for n < len(items) && n < mostCells && float64(items[n].size)*mapWidth*mapHeight >= leastCell*float64(max(total, 1)) {
-		n++
-	}
+	n := largeEnough(items, total)
 	if left := items[n:]; len(left) > 1 {
 		var sum int64
 		number := 0

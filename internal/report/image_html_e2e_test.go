@@ -149,7 +149,7 @@ func TestReportWithoutScript(t *testing.T) {
 	if shown := ask[[]string](t, b, mapsShown); !slices.Equal(shown, []string{"map-2"}) {
 		t.Errorf("the maps %v are shown", shown)
 	}
-	b.run(t, chromedp.Click("#map-2 .back", chromedp.ByQuery), chromedp.WaitVisible("#map", chromedp.ByQuery))
+	b.run(t, chromedp.Click("#map-2 .up", chromedp.ByQuery), chromedp.WaitVisible("#map", chromedp.ByQuery))
 	if n := ask[int](t, b, `document.querySelectorAll("button").length`); n != 0 {
 		t.Errorf("%d buttons do nothing", n)
 	}

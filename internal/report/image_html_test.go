@@ -152,6 +152,41 @@ func TestMapsAndTablesSayTheSame(t *testing.T) {
 	}
 }
 
+// Where files would be too small to see, they are drawn by what they lie in, and
+// every one of them can be gone to in the end.
+func TestManyFilesAreDrawnByPackage(t *testing.T) {
+	o := Owner{Name: "Python standard library", Part: PartStdlib}
+	add := func(f File) {
+		o.Files = append(o.Files, f)
+		o.Size += f.Size
+	}
+	add(File{Path: "lib/python3/asyncio/__init__.py", Module: "asyncio", Size: 1000})
+	for i := range 120 {
+		add(File{Path: fmt.Sprintf("lib/python3/asyncio/m%d.py", i), Module: fmt.Sprintf("asyncio.m%d", i), Size: 1000})
+		add(File{Path: fmt.Sprintf("lib/python3/email/m%d.py", i), Module: fmt.Sprintf("email.m%d", i), Size: 900})
+	}
+	add(File{Path: "lib/python3/ast.py", Module: "ast", Size: 800})
+	add(File{Path: "lib/python3/data/x.txt", Size: 700})
+	slices.SortStableFunc(o.Files, func(a, b File) int { return int(b.Size - a.Size) })
+	v := viewImage(Image{Build: Build{Size: o.Size}, Contents: Contents{Owners: []Owner{o}}})
+	var ids, labels []string
+	for _, m := range v.Maps {
+		ids = append(ids, m.ID)
+	}
+	if !slices.Equal(ids, []string{"map", "map-1", "map-1-1", "map-1-2"}) {
+		t.Fatalf("maps are %v", ids)
+	}
+	for _, c := range v.Maps[1].Cells {
+		labels = append(labels, c.Href)
+	}
+	if !slices.Equal(labels, []string{"#map-1-1", "#map-1-2", "#f-1-241", "#f-1-242"}) {
+		t.Errorf("cells lead to %v", labels)
+	}
+	if m := v.Maps[2]; m.Name != "asyncio" || len(m.Cells) != 121 || m.Cells[1].Label != "m0" || len(m.Up) != 2 || m.Up[1].Href != "#map-1" {
+		t.Errorf("the map of asyncio: %s with %d cells, %q, up %v", m.Name, len(m.Cells), m.Cells[1].Label, m.Up)
+	}
+}
+
 func TestGrouped(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 5193818: "5,193,818", -1000: "-1,000", -100: "-100"} {
 		if got := grouped(n); got != want {

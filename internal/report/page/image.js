@@ -31,14 +31,13 @@ const arrows = {ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], Arrow
 // then; the arrow keys say which.
 const choose = (map, cell) => cellsOf(map).forEach((c) => c.setAttribute("tabindex", c === cell ? "0" : "-1"));
 
-let left = null; // the cell by which one went into a map
-
 document.querySelectorAll(".map").forEach((map) => {
   choose(map, cellsOf(map)[0]);
   map.addEventListener("keydown", (event) => {
     const cell = event.target.closest(".cells a");
-    if (event.key === "Escape" && map.classList.contains("zoom")) {
-      location.hash = "map";
+    const up = [...map.querySelectorAll(".up")].pop();
+    if (event.key === "Escape" && up) {
+      location.hash = up.hash;
     } else if (cell && event.key in arrows && !event.ctrlKey && !event.metaKey && !event.altKey) {
       const to = nearest(cellsOf(map), cell, ...arrows[event.key]);
       if (to) {
@@ -50,16 +49,9 @@ document.querySelectorAll(".map").forEach((map) => {
     }
     event.preventDefault();
   });
-  map.addEventListener("click", (event) => {
-    const cell = event.target.closest(".cells a");
-    if (cell && !map.classList.contains("zoom")) {
-      left = cell;
-      choose(map, cell);
-    }
-  });
 });
 
-const arrive = () => {
+const arrive = (event) => {
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (!target) return;
   const hidden = target.closest("details");
@@ -68,8 +60,12 @@ const arrive = () => {
     target.scrollIntoView();
   }
   if (!target.classList.contains("map")) return;
-  const cell = target.classList.contains("zoom") ? cellsOf(target)[0] : left;
-  (cell ?? cellsOf(target)[0])?.focus({preventScroll: true});
+  const from = event ? new URL(event.oldURL).hash : "";
+  const cells = cellsOf(target);
+  const cell = cells.find((c) => c.getAttribute("href") === from) ?? cells[0]; // back to where one was
+  if (!cell) return;
+  choose(target, cell);
+  cell.focus({preventScroll: true});
 };
 
 document.querySelector(".hint").hidden = false;
