@@ -7,6 +7,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -92,6 +93,7 @@ type BootOptions struct {
 	Inputs   []Input  // trees beside the root, read-only
 	Traces   bool     // its processes may trace each other: ptrace(2)
 	Writable bool     // the root may be written to (gone at exit)
+	Written  bool     // Exit.Files is wanted
 	Network  bool     // the host's network in place of loopback only
 	Stdin    *os.File // nil is /dev/null
 	Stdout   *os.File // nil: kept, see Process.Wait
@@ -129,4 +131,18 @@ type Process interface {
 type Exit struct {
 	Code           int    // exit code, or 128 + signal
 	Stdout, Stderr []byte // what it wrote, at most 1 MiB each, its end; nil where BootOptions named a file
+
+	// Files are what it left in /tmp and Config.Writable, where BootOptions
+	// wanted to know, sorted by path; nil with ManyFiles.
+	Files     []File
+	ManyFiles bool // there are more than 1000 files and directories, 64 MiB of contents, or 50 directories in each other
+}
+
+// File is one that a container left behind: regular or not, but no directory.
+type File struct {
+	Path   string // absolute, in the container
+	Mode   fs.FileMode
+	Size   int64  // of a regular file
+	Digest string // SHA-256 of a regular file's contents, in hex; "" where they cannot be read
+	Link   string // what a symbolic link points to
 }

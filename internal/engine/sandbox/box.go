@@ -32,11 +32,13 @@ type spec struct {
 	Network   bool     // the host's
 	Boot      bool     // process 1 of its own, as UID and GID
 	Traces    bool     // ptrace(2) is allowed
+	Written   bool     // what is left in Tmpfs is wanted
 	UID, GID  int
 	Argv, Env []string
 	Dir       string
 
-	memory *os.File // upper layer, where it had to be in memory
+	memory *os.File            // upper layer, where it had to be in memory
+	left   map[string]*os.File // directories of Tmpfs, where Written
 }
 
 func (s *spec) upper() string { return filepath.Join(s.Scratch, "upper") }
@@ -62,6 +64,9 @@ type box struct {
 func (b *box) close() {
 	if b.memory != nil {
 		b.memory.Close()
+	}
+	for _, f := range b.left {
+		f.Close()
 	}
 	cas.RemoveAll(b.dir)
 }
@@ -352,7 +357,7 @@ func (e *Engine) bootBox(ctx context.Context, root *tree.Tree, c plan.Config, o 
 }
 
 func (e *Engine) fillBoot(ctx context.Context, b *box, c plan.Config, o engine.BootOptions) error {
-	b.Boot, b.Network, b.Traces, b.Dir = true, o.Network, o.Traces, c.WorkingDir
+	b.Boot, b.Network, b.Traces, b.Written, b.Dir = true, o.Network, o.Traces, o.Written, c.WorkingDir
 	entry, args := c.Entrypoint, c.Cmd
 	if o.Entry != nil {
 		entry, args = o.Entry, nil

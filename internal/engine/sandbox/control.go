@@ -10,7 +10,8 @@ import (
 )
 
 // message is what goes over the control socket, one a packet, as text:
-// "running", "failed TEXT", "exit CODE" from init; "signal NUMBER", "dial ID
+// "memory" and "left PATH" with a directory, "running", "failed TEXT", "exit
+// CODE" from init; "signal NUMBER", "dial ID
 // PORT" to it, answered by "dialled ID" with a file, or "refused ID TEXT".
 const maxMessage = 8 << 10
 

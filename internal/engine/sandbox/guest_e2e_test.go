@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 // its first argument.
 var guest = map[string]func(args []string) error{
 	"write":  func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o640) },
+	"litter": litter,
 	"remove": func(args []string) error { return os.Remove(args[0]) },
 	"read":   show,
 	"status": func([]string) error { return show([]string{"/proc/self/status"}) },
@@ -74,6 +75,19 @@ var guest = map[string]func(args []string) error{
 	"interfaces": func([]string) error { return interfaces() },
 	"serve":      func([]string) error { return serve(":80") },
 	"serve-any":  func([]string) error { return serve("127.0.0.1:0") },
+}
+
+// litter leaves files that nobody may read, and a process that would go on.
+func litter(args []string) error {
+	if err := os.Mkdir("/tmp/closed", 0o700); err != nil {
+		return err
+	}
+	for _, p := range append([]string{"/tmp/closed/x", "/tmp/none"}, args...) {
+		if err := os.WriteFile(p, []byte("x"), 0o600); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.Chmod("/tmp/none", 0), os.Chmod("/tmp/closed", 0o500))
 }
 
 // nested makes a sandbox in the sandbox.

@@ -68,6 +68,9 @@ func runInit() {
 	if err == nil && s.memory != nil {
 		err = ctl.send(s.memory, "memory")
 	}
+	if err == nil {
+		err = s.handOut(ctl)
+	}
 	if err != nil {
 		reason := "setup"
 		if _, ok := errors.AsType[*mountError](err); ok {
@@ -88,6 +91,18 @@ func runInit() {
 	code := reap(pid)
 	_ = ctl.send(nil, "exit %d", code)
 	os.Exit(0) //nolint:forbidigo // takes every process of the namespace with it
+}
+
+// handOut sends the directories that are to be looked into at the end. They
+// stay as long as they are open, also when the namespace is gone.
+func (s *spec) handOut(ctl *control) error {
+	for p, f := range s.left {
+		if err := ctl.send(f, "left %s", p); err != nil {
+			return err
+		}
+		f.Close()
+	}
+	return nil
 }
 
 func readSpec() (*spec, error) {

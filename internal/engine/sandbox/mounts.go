@@ -147,11 +147,19 @@ func (s *spec) filesystems() error {
 		return err
 	}
 	defer root.Close()
+	s.left = make(map[string]*os.File)
 	for _, p := range s.Tmpfs {
 		if err := makePoint(root, p, true); err != nil { // below another tmpfs, which hides the stub
 			return err
 		}
 		if err := tmpfs(s.at(p)); err != nil {
+			return err
+		}
+		if !s.Written {
+			continue
+		}
+		// Opened before anything is mounted on it or in it.
+		if s.left[p], err = root.Open(p); err != nil {
 			return err
 		}
 	}

@@ -497,6 +497,37 @@ func TestBootVolumes(t *testing.T) {
 	}
 }
 
+// What is left in directories that are gone with the container can be told, and
+// what was mounted there is no part of it.
+func TestBootTellsWhatIsLeft(t *testing.T) {
+	e, root := testbed(t)
+	host := t.TempDir()
+	if err := os.WriteFile(filepath.Join(host, "given"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := plan.Config{Entrypoint: []string{"/bin/guest", "litter", "/data/x", "/data/deep/y"}, User: "65532:65532", Writable: []string{"/data", "/data/deep"}}
+	o := engine.BootOptions{Written: true, Volumes: []engine.Volume{{Host: host, At: "/tmp/vol"}, {Host: filepath.Join(host, "given"), At: "/tmp/given"}}}
+	p, err := e.Boot(t.Context(), root, c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exit, err := p.Wait()
+	if err != nil || exit.Code != 0 {
+		t.Fatalf("%+v, %v", exit, err)
+	}
+	var got []string
+	for _, f := range exit.Files {
+		got = append(got, fmt.Sprint(f.Path, " ", f.Mode, " ", f.Size))
+	}
+	want := []string{"/data/deep/y -rw------- 1", "/data/x -rw------- 1", "/tmp/closed/x -rw------- 1", "/tmp/none ---------- 1"}
+	if !slices.Equal(got, want) || exit.ManyFiles {
+		t.Errorf("left: %q, want %q", got, want)
+	}
+	if exit := boot(t, e, root, engine.BootOptions{}, "write", "/tmp/x", "y"); exit.Files != nil {
+		t.Errorf("nobody asked for %v", exit.Files)
+	}
+}
+
 func TestBootOnHostNetwork(t *testing.T) {
 	e, root := testbed(t)
 	other, err := net.Listen("tcp", "127.0.0.1:0") // not the container's

@@ -239,6 +239,12 @@ func (p *process) take(text string, file *os.File) bool {
 	case "memory":
 		p.box.memory = file
 		return false
+	case "left":
+		if p.box.left == nil {
+			p.box.left = make(map[string]*os.File)
+		}
+		p.box.left[rest] = file
+		return false
 	case "failed":
 		p.failed = rest
 	case "exit":
@@ -267,10 +273,11 @@ func (p *process) wait() (engine.Exit, error) {
 	<-p.served // the exit code may be on its way still
 	p.copies.Wait()
 	p.control.close()
+	exit := engine.Exit{Code: 128 + int(syscall.SIGKILL)}
+	exit.Files, exit.ManyFiles = p.box.files()
 	if p.box.Boot {
 		p.box.close()
 	}
-	exit := engine.Exit{Code: 128 + int(syscall.SIGKILL)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.coded {
