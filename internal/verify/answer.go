@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"exuvia/internal/engine"
 )
 
 // answer is what an app gave to one question, in fields that are compared one
@@ -20,13 +22,14 @@ type answer struct {
 	asked  map[string]string // facts by name; counted only where the unreduced app has one
 	texts  map[string][]byte // looked into where they differ: "body", "stdout", "stderr"
 	open   bool              // the texts have no end: only what both have is compared
+	files  []engine.File     // that it left behind; fields of them are made when all runs are known
 	faults []string          // exceptions that were printed; only those of the image alone count
 	log    string            // all that the app wrote by the end of its boot, for finding causes
 }
 
 // difference is one field of two answers.
 type difference struct {
-	field      string // "status", "header:etag", "json:/items/0/id", "line:3", "stdout:line:3", "body"
+	field      string // "status", "header:etag", "json:/items/0/id", "line:3", "stdout:line:3", "body", "file:/tmp/x", "content:/tmp/x"
 	full, lean string // shortened
 }
 
@@ -190,6 +193,8 @@ func short(b []byte) string {
 // that the user names, and the date of the answer. It gives what is left, and
 // the variable fields that it met.
 func explain(a, b answer, others []answer, named []string) (left []difference, varying []string) {
+	all := withFiles(b, append([]answer{a}, others...)...)
+	b, a, others = all[0], all[1], all[2:]
 	known := slices.Clone(named)
 	for _, o := range others {
 		for _, d := range compare(a, o) {

@@ -39,7 +39,7 @@ func (v *verifier) help(i int, words ...string) question {
 			if argv == nil {
 				return []answer{{name: name, seen: "no such entry point", fields: map[string]string{"state": "is not there"}}}, nil
 			}
-			a, err := v.runOnce(ctx, s, name, slices.Concat(argv, args), v.limits.help)
+			a, err := v.runOnce(ctx, s, name, slices.Concat(argv, args), v.options(), v.limits.help)
 			return []answer{a}, err
 		},
 		started: func(as []answer) error {
@@ -85,7 +85,7 @@ func (v *verifier) command(argv []string) question {
 	return question{
 		name: name,
 		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
-			a, err := v.runOnce(ctx, s, name, v.inSubject(s, argv), v.limits.start)
+			a, err := v.runOnce(ctx, s, name, v.inSubject(s, argv), v.writing(), v.limits.start)
 			return []answer{a}, err
 		},
 		started: func(as []answer) error {
@@ -109,8 +109,8 @@ func (v *verifier) inSubject(s Subject, argv []string) []string {
 }
 
 // runOnce boots s with argv and gives how it ends, or that it does not.
-func (v *verifier) runOnce(ctx context.Context, s Subject, name string, argv []string, limit time.Duration) (answer, error) {
-	p, err := boot(ctx, v.Booter, s, argv, v.options())
+func (v *verifier) runOnce(ctx context.Context, s Subject, name string, argv []string, o engine.BootOptions, limit time.Duration) (answer, error) {
+	p, err := boot(ctx, v.Booter, s, argv, o)
 	if err != nil {
 		return answer{}, err
 	}
@@ -121,7 +121,7 @@ func (v *verifier) runOnce(ctx context.Context, s Subject, name string, argv []s
 		return answer{}, err
 	}
 	if st == exits {
-		return ended(name, p.exit), nil
+		return ended(name, p.exit).leaving(s, p.exit), nil
 	}
 	p.kill()
 	return answer{
@@ -135,6 +135,13 @@ func (v *verifier) runOnce(ctx context.Context, s Subject, name string, argv []s
 
 func (v *verifier) options() engine.BootOptions {
 	return engine.BootOptions{Env: v.env, Volumes: v.volumes}
+}
+
+// writing are the options of a boot of which the files that it leaves count.
+func (v *verifier) writing() engine.BootOptions {
+	o := v.options()
+	o.Written = true
+	return o
 }
 
 var usage = regexp.MustCompile(`(?i)\busage\b`)

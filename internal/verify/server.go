@@ -60,7 +60,7 @@ func (v *verifier) session(ctx context.Context, s Subject, name string, asks *pr
 	if v.Probe.Args != nil {
 		s.Config.Cmd = v.Probe.Args
 	}
-	p, err := boot(ctx, v.Booter, s, nil, v.options())
+	p, err := boot(ctx, v.Booter, s, nil, v.writing())
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (v *verifier) session(ctx context.Context, s Subject, name string, asks *pr
 		return nil, err
 	}
 	if st == exits {
-		return []answer{ended(name+" runs", p.exit)}, nil
+		return []answer{ended(name+" runs", p.exit).leaving(s, p.exit)}, nil
 	}
 	starts := answer{name: name + " runs", seen: string(st), fields: map[string]string{"state": string(st)}}
 	var got []answer

@@ -38,6 +38,9 @@ type Subject struct {
 	// Entries are the argv of each of Input.Entries, without arguments of the
 	// user: ["/app/main"]; nil for one that the subject does not have.
 	Entries [][]string
+	// Unpacks are directories in which it unpacks itself when it starts; what
+	// is in them is no file that the app wrote.
+	Unpacks []string
 }
 
 // Input is what a verification works on.
@@ -215,7 +218,7 @@ func (in Input) slowly() (*verifier, error) {
 }
 
 // varies matches the fields of which a user may say that they are variable.
-var varies = regexp.MustCompile(`^(header|json|line|body|stdout|stderr)\b`)
+var varies = regexp.MustCompile(`^(header|json|line|body|stdout|stderr|file|content)\b`)
 
 // differs makes the error of the checks that failed. The first whose cause is
 // known speaks for all: a missing module shows in many places.
