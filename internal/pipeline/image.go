@@ -209,7 +209,7 @@ func (b *build) subjects(ctx context.Context, img v1.Image) (full, lean verify.S
 		return full, lean, err
 	}
 	full = verify.Subject{Name: "the unreduced app", Tree: whole, Config: b.unreducedConfig(config), Entries: b.entrypoints}
-	return full, verify.Subject{Name: "the image", Tree: root, Config: config, Entries: b.plan.Entrypoints}, nil
+	return full, verify.Subject{Name: "the image", Tree: root, Config: config, Entries: b.plan.Entrypoints, Unpacks: b.plan.Unpacks}, nil
 }
 
 // unreducedConfig is how the unreduced app runs: as the image, with its own

@@ -26,7 +26,10 @@ type Plan struct {
 	// points, in their order; nil for one that the image does not have. The
 	// first is Config.Entrypoint.
 	Entrypoints [][]string `json:"entrypoints"`
-	Config      Config     `json:"config"`
+	// Unpacks are the absolute directories in which the image unpacks itself
+	// when it starts, and which it leaves behind.
+	Unpacks []string `json:"unpacks,omitempty"`
+	Config  Config   `json:"config"`
 }
 
 // Names of trees that any plan may use beside its tool systems and the

@@ -46,6 +46,7 @@ func planPex(_ context.Context, in Input) (*plan.Plan, error) {
 	if _, ok := in.Project.Settings.Env["PEX_ROOT"]; !ok {
 		p.Config.Env = append(p.Config.Env, "PEX_ROOT=/tmp/pex")
 	}
+	p.Unpacks = unpacks(p.Config, "PEX_ROOT", "/tmp/pex")
 	// pex warns on stderr where it cannot ask ldd, a script for bash, which C
 	// library there is.
 	for _, need := range []string{"usr/bin/ldd", "bin/bash"} {

@@ -31,10 +31,12 @@ func planShiv(_ context.Context, in Input) (*plan.Plan, error) {
 	if hasSite(in) {
 		gather = "cp -r " + quote(zipappApp+"/"+in.Python.Site) + "/. " + zipappStage + "\n" + gather
 	}
-	return zipapp(in, "shiv", shivLock, nil, gather, func(archive string) string {
+	p := zipapp(in, "shiv", shivLock, nil, gather, func(archive string) string {
 		return "/" + in.Python.Exe + " -s -m shiv --reproducible --site-packages " + zipappStage + " --entry-point " + zipappModule + ":main" +
 			" --python /" + in.Python.Exe + " --root /tmp/shiv --output-file " + archive
-	}), nil
+	})
+	p.Unpacks = unpacks(p.Config, "SHIV_ROOT", "/tmp/shiv")
+	return p, nil
 }
 
 // hasSite reports whether any distribution was installed.

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"path"
+	"slices"
 	"strings"
 
 	"exuvia/internal/plan"
@@ -97,6 +98,17 @@ func startText(in Input) string {
 	}
 	b.WriteString("}\n" + zipappStart)
 	return b.String()
+}
+
+// unpacks is where an image unpacks itself: what the variable says, or
+// otherwise.
+func unpacks(c plan.Config, variable, otherwise string) []string {
+	for _, kv := range slices.Backward(c.Env) {
+		if dir, ok := strings.CutPrefix(kv, variable+"="); ok {
+			return []string{dir}
+		}
+	}
+	return []string{otherwise}
 }
 
 // pythonString writes strings, and structs of strings, as Python does: JSON's
