@@ -3,8 +3,9 @@
 // order, and every answer is compared. What is asked is found out, not
 // configured: the port from what listens, the requests from /openapi.json,
 // `--help` of every entry point and of the subcommands that it names, and what
-// any Python process may lean on. It also checks the image's files without
-// starting anything ([Static]) and measures starts ([Measure]).
+// any Python process may lean on. Files that commands write are answers too. It
+// also checks the image's files without starting anything ([Static]) and
+// measures starts ([Measure]).
 //
 // It knows neither how an image is stored nor how it is booted, and it decides
 // nothing about what an image should contain.

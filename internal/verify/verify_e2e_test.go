@@ -164,6 +164,37 @@ func TestRealStart(t *testing.T) {
 	}
 }
 
+// A program that writes another file than before is found out, although it
+// prints the same; names that are random are not.
+func TestRealFiles(t *testing.T) {
+	in := setup(t)
+	with := func(text string) *tree.Tree {
+		out, err := in.Full.Tree.With(tree.File("app/data.txt", 0o644, []byte(text), tree.Origin{Kind: tree.Project}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	in.Probe.Commands = [][]string{{"python3", "-c", "import os, shutil, tempfile; shutil.copy('/app/data.txt', '/var/lib/app'); tempfile.mkstemp(suffix='.txt')"}}
+	for _, s := range []*verify.Subject{&in.Full, &in.Lean} {
+		s.Config.Writable = []string{"/var/lib/app"}
+	}
+	in.Full.Tree, in.Lean.Tree = with("one"), with("one")
+	checks, err := verify.Run(t.Context(), in)
+	if err != nil {
+		t.Error(err)
+	}
+	i := slices.IndexFunc(checks, func(c report.Check) bool { return strings.HasPrefix(c.Name, "python3 -c") })
+	if i < 0 || !strings.Contains(checks[i].Detail, "2 files written") {
+		t.Errorf("%+v", checks)
+	}
+	in.Lean.Tree = with("two")
+	_, err = verify.Run(t.Context(), in)
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Differs || !strings.Contains(f.What, "content:/var/lib/app/data.txt: ") || strings.Contains(f.What, "more") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestRealMeasure(t *testing.T) {
 	in := setup(t)
 	got, err := verify.Measure(t.Context(), verify.Trial{

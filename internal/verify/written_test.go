@@ -37,34 +37,44 @@ func TestExplainFiles(t *testing.T) {
 		{"variable contents", leaves("/tmp/a", "3"), []answer{leaves("/tmp/a", "1"), leaves("/tmp/a", "2")}, nil, []string{"content:/tmp/a"}},
 		// That contents vary does not allow to write nothing at all.
 		{
-			"missing", leaves(), []answer{leaves("/tmp/a", "1"), leaves("/tmp/a", "2")},
-			[]string{"file:/tmp/a"}, []string{"content:/tmp/a"},
+			"missing", leaves(),
+			[]answer{leaves("/tmp/a", "1"), leaves("/tmp/a", "2")},
+			[]string{"file:/tmp/a"},
+			[]string{"content:/tmp/a"},
 		},
 		{"one more", leaves("/tmp/a", "1"), []answer{leaves(), leaves()}, []string{"content:/tmp/a", "file:/tmp/a"}, nil},
 		{"sometimes", leaves(), []answer{leaves("/tmp/a", "1"), leaves()}, nil, []string{"content:/tmp/a", "file:/tmp/a"}},
 		{"unpacked", leaves("/tmp/unpacked/a", "1"), []answer{leaves()}, nil, nil},
 		{"random name", leaves("/tmp/r-zz.csv", "1"), []answer{leaves("/tmp/r-xa.csv", "1"), leaves("/tmp/r-xb.csv", "1")}, nil, nil},
 		{
-			"random name, other contents", leaves("/tmp/r-zz.csv", "2"), []answer{leaves("/tmp/r-xa.csv", "1"), leaves("/tmp/r-xb.csv", "1")},
-			[]string{"content:/tmp/….csv"}, nil,
+			"random name, other contents", leaves("/tmp/r-zz.csv", "2"),
+			[]answer{leaves("/tmp/r-xa.csv", "1"), leaves("/tmp/r-xb.csv", "1")},
+			[]string{"content:/tmp/….csv"},
+			nil,
 		},
 		{
-			"random name that is missing", leaves(), []answer{leaves("/tmp/r-xa.csv", "1"), leaves("/tmp/r-xb.csv", "2")},
-			[]string{"file:/tmp/….csv"}, []string{"content:/tmp/….csv"},
+			"random name that is missing", leaves(),
+			[]answer{leaves("/tmp/r-xa.csv", "1"), leaves("/tmp/r-xb.csv", "2")},
+			[]string{"file:/tmp/….csv"},
+			[]string{"content:/tmp/….csv"},
 		},
 		{
-			"random directory", leaves("/tmp/tmpe/f/out.csv", "1"), []answer{leaves("/tmp/tmpa/b/out.csv", "1"), leaves("/tmp/tmpc/d/out.csv", "1")},
+			"random directory", leaves("/tmp/tmpe/f/out.csv", "1"),
+			[]answer{leaves("/tmp/tmpa/b/out.csv", "1"), leaves("/tmp/tmpc/d/out.csv", "1")},
 			nil, nil,
 		},
 		// A name that all runs have is not taken for a random one.
 		{
 			"beside a steady one", leaves("/tmp/a.csv", "3", "/tmp/z.csv", "1"),
 			[]answer{leaves("/tmp/a.csv", "1", "/tmp/x.csv", "1"), leaves("/tmp/a.csv", "1", "/tmp/y.csv", "1")},
-			[]string{"content:/tmp/a.csv"}, nil,
+			[]string{"content:/tmp/a.csv"},
+			nil,
 		},
 		{
-			"of another form", leaves("/tmp/z.txt", "1"), []answer{leaves("/tmp/x.csv", "1"), leaves("/tmp/y.csv", "1")},
-			[]string{"content:/tmp/z.txt", "content:/tmp/….csv", "file:/tmp/z.txt", "file:/tmp/….csv"}, nil,
+			"of another form", leaves("/tmp/z.txt", "1"),
+			[]answer{leaves("/tmp/x.csv", "1"), leaves("/tmp/y.csv", "1")},
+			[]string{"content:/tmp/z.txt", "content:/tmp/….csv", "file:/tmp/z.txt", "file:/tmp/….csv"},
+			nil,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
