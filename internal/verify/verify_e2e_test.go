@@ -185,7 +185,7 @@ func TestRealFiles(t *testing.T) {
 		t.Error(err)
 	}
 	i := slices.IndexFunc(checks, func(c report.Check) bool { return strings.HasPrefix(c.Name, "python3 -c") })
-	if i < 0 || !strings.Contains(checks[i].Detail, "2 files written") {
+	if i < 0 || !strings.Contains(checks[i].Detail, "files written: 2") {
 		t.Errorf("%+v", checks)
 	}
 	in.Lean.Tree = with("two")

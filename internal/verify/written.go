@@ -24,7 +24,7 @@ func (a answer) leaving(s Subject, e engine.Exit) answer {
 		a.fields["files"] = "more than are compared"
 		a.seen += ", more files than are compared"
 	case len(a.files) > 0:
-		a.seen += fmt.Sprintf(", %d files written", len(a.files))
+		a.seen += fmt.Sprintf(", files written: %d", len(a.files))
 	}
 	return a
 }

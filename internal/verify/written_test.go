@@ -131,7 +131,7 @@ func TestFilesOfCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range checks {
-		if !strings.Contains(c.Detail, "2 files written") {
+		if !strings.Contains(c.Detail, "files written: 2") {
 			t.Errorf("%s: %s", c.Name, c.Detail)
 		}
 	}
