@@ -63,6 +63,7 @@ type row struct {
 	Passed       int     `json:"passed"`
 	Healed       int     `json:"healed"`  // files that the analysis had missed
 	BuildSeconds float64 `json:"build_s"` // of the lean image, with its comparison
+	AllSeconds   float64 `json:"all_s"`   // of all three
 	OK           bool    `json:"ok"`
 	Reason       string  `json:"reason,omitempty"` // why not
 }
@@ -165,6 +166,7 @@ func (r *row) measure(ctx context.Context, dir string, starts int) error {
 	}
 	r.Slim = size{slim.Size, slim.Download}
 	r.Ratio = float64(lean.Size) / float64(slim.Size)
+	r.AllSeconds = time.Since(begin).Seconds()
 	var series []struct {
 		FirstMS float64 `json:"first_ms"`
 		PSS     int64   `json:"pss"`
