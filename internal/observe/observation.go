@@ -48,7 +48,8 @@ func (u *Trace) Sum(run string, t *tree.Tree, module func(file string) (string, 
 	}
 	for name := range u.Missed {
 		rel := strings.TrimPrefix(name, "/")
-		if dir, ok := t.Resolve(path.Dir(rel)); ok && dir.IsDir() && dir.From.Kind != tree.Deb && path.Dir(rel) != "." {
+		dir, ok := t.Resolve(path.Dir(rel))
+		if ok && dir.IsDir() && dir.From.Kind != tree.Deb && path.Dir(rel) != "." && !passedOver(t, rel) {
 			missing[rel] = true
 		}
 	}
@@ -56,6 +57,15 @@ func (u *Trace) Sum(run string, t *tree.Tree, module func(file string) (string, 
 		Version: formVersion, Runs: []string{run},
 		Modules: slices.Sorted(maps.Keys(modules)), Files: slices.Sorted(maps.Keys(files)), Missing: slices.Sorted(maps.Keys(missing)),
 	}
+}
+
+// passedOver reports whether a path is one that Python tries before the source
+// of a module, which is there: "app/a.cpython-311-x86_64-linux-gnu.so".
+func passedOver(t *tree.Tree, name string) bool {
+	dir, file := path.Split(name)
+	stem, _, _ := strings.Cut(file, ".")
+	_, ok := t.Resolve(dir + stem + ".py")
+	return ok && path.Ext(file) == ".so"
 }
 
 // ProjectDir is where a run has the project's directory.

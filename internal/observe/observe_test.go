@@ -138,6 +138,7 @@ func TestObservations(t *testing.T) {
 		`openat(AT_FDCWD</src>, "/src/tests/t.py", O_RDONLY) = 3</src/tests/t.py>`,
 		`openat(AT_FDCWD</src>, "/home/me/x", O_RDONLY) = 3</home/me/x>`,
 		`access("/app/t/none.html", F_OK)`+missed,
+		`access("/app/main.abi3.so", F_OK)`+missed,
 	).Sum("one", app(t), module)
 	two := traced(t, `openat(AT_FDCWD</app>, "/lib/libx.so.1", O_RDONLY) = 3</usr/lib/libx.so.1.2>`, `access("/lib/none", F_OK)`+missed).Sum("two", app(t), module)
 	got := Merge(two, one, two)

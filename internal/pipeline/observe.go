@@ -120,6 +120,9 @@ func (a *app) observeProbes(ctx context.Context) (observe.Observation, error) {
 	}
 	in := a.verification(full, full)
 	in.Booter = o
+	if in.Probe.Start != "import" {
+		in.Python = "" // what any Python may lean on is kept in any case
+	}
 	if err := verify.Exercise(ctx, in); err != nil {
 		return observe.Observation{}, err
 	}
