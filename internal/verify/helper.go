@@ -57,7 +57,10 @@ func unfinished(name string, e engine.Exit) answer {
 // groups are the parts of the runtime contract, each a check.
 var groups = []string{"interpreter", "codecs", "time", "names", "system", "metadata", "starts"}
 
-const contractPrefix = "contract: "
+const (
+	contractName   = "runtime contract"
+	contractPrefix = "contract: "
+)
 
 // contract compares what any Python process may lean on without importing it
 // by name. What the unreduced app cannot do either is not asked of the image,
@@ -65,7 +68,7 @@ const contractPrefix = "contract: "
 func (v *verifier) contract() question {
 	dists := strings.Join(distributions(v.Full.Tree, v.Lean.Tree), "\n")
 	q := question{
-		name: "runtime contract",
+		name: contractName,
 		ask: func(ctx context.Context, s Subject, _ bool) ([]answer, error) {
 			e, err := v.script(ctx, s, contractScript, dists, engine.BootOptions{})
 			if err != nil {

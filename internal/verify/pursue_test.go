@@ -127,6 +127,9 @@ func TestQuestionsOfChecks(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+	if qs := v.failed([]report.Check{{Name: "contract: time"}, {Name: "ls -l"}}); len(qs) != 1 || qs[0].name != "ls -l" {
+		t.Errorf("beside another the contract is asked again: %d questions", len(qs))
+	}
 	if len(boots.boots) > 0 {
 		t.Errorf("boots: %q", boots.boots)
 	}
