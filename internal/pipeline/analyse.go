@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"exuvia/internal/fault"
 	"exuvia/internal/plan"
@@ -23,6 +24,7 @@ import (
 // finders are those that a plan can name.
 type finders struct {
 	tree    *tree.Tree
+	modules func() map[string][]string // files of modules by name, found out once
 	imports *pyimport.Finder
 	data    *pydata.Finder
 	byName  map[string][]reach.Finder
@@ -31,6 +33,7 @@ type finders struct {
 // newFinders makes those for t, which has the app.
 func (a *app) newFinders(ctx context.Context, t *tree.Tree) (*finders, error) {
 	f := &finders{tree: t}
+	f.modules = sync.OnceValue(f.index)
 	var err error
 	f.imports, err = pyimport.New(ctx, pyimport.Input{
 		Tree: t, Engine: a.Engine, Python: a.runtime, Cache: a.Cache, Path: a.scriptPath(), Main: a.mainModules(),

@@ -123,7 +123,7 @@ func (b *build) lacks(o *observe.Observer, while string) ([]report.Healed, error
 	if err != nil {
 		return nil, err
 	}
-	pair := observe.Pair{Full: full, Image: image, App: b.full, Kept: b.hasKept, Modules: b.finders.files(), Module: b.finders.imports.Module}
+	pair := observe.Pair{Full: full, Image: image, App: b.full, Kept: b.hasKept, Modules: b.finders.files, Module: b.finders.imports.Module}
 	return pair.Lacks(while), nil
 }
 
@@ -192,8 +192,8 @@ func (a *app) observer(ctx context.Context) (*observe.Observer, error) {
 	return observe.New(a.Engine, tools.Tree, a.Cache)
 }
 
-// files gives the files of a module by its name.
-func (f *finders) files() func(name string) []string {
+// index lists the files of every module by its name.
+func (f *finders) index() map[string][]string {
 	index := make(map[string][]string)
 	for e := range f.tree.All() {
 		if e.IsDir() {
@@ -203,8 +203,11 @@ func (f *finders) files() func(name string) []string {
 			index[m] = append(index[m], e.Path)
 		}
 	}
-	return func(name string) []string { return index[name] }
+	return index
 }
+
+// files gives the files of a module by its name.
+func (f *finders) files(name string) []string { return f.modules()[name] }
 
 // seen is what is known of runs: an observation, and what images have lacked.
 func (a *app) seen(f *finders) *observe.Finder {
@@ -214,10 +217,7 @@ func (a *app) seen(f *finders) *observe.Finder {
 			entries = append(entries, e.Path)
 		}
 	}
-	if len(a.observed.Runs) == 0 && len(a.healed) == 0 {
-		return observe.NewFinder(f.tree, entries, a.observed, nil, nil)
-	}
-	return observe.NewFinder(f.tree, entries, a.observed, a.healed, f.files())
+	return observe.NewFinder(f.tree, entries, a.observed, a.healed, f.files)
 }
 
 // overlook takes from a tree what a test wants the analysis not to have found.

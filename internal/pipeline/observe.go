@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -75,14 +74,14 @@ func (a *app) learn(ctx context.Context) error {
 		}
 		all = append(all, o)
 	}
-	var err error
-	if a.finders, err = a.newFinders(ctx, a.full); err != nil {
-		return err
-	}
 	for _, line := range a.project.Settings.Observe {
 		key := cas.Key("observe", a.Version, a.full.Digest(), a.project.Files.Digest(), a.project.Settings, line)
 		var o observe.Observation
 		if !a.Cache.Lookup("observe", key, &o) {
+			var err error
+			if a.finders, err = a.newFinders(ctx, a.full); err != nil {
+				return err
+			}
 			if o, err = a.observeLine(ctx, line); err != nil {
 				return err
 			}
@@ -150,10 +149,7 @@ func (a *app) observeLine(ctx context.Context, line string) (observe.Observation
 	defer cancel()
 	config := full.Config
 	config.Entrypoint, config.Cmd, config.WorkingDir = argv, nil, observe.ProjectDir
-	for _, name := range slices.Sorted(maps.Keys(a.project.Settings.Probe.Env)) {
-		config.Env = append(config.Env, name+"="+a.project.Settings.Probe.Env[name])
-	}
-	config.Env = append(config.Env, "PYTHONPATH=/"+strings.Join(a.scriptPath(), ":/"))
+	config.Env = slices.Concat(config.Env, project.Environ(a.project.Settings.Probe.Env), []string{"PYTHONPATH=/" + strings.Join(a.scriptPath(), ":/")})
 	process, err := o.Boot(ctx, full.Tree, config, engine.BootOptions{
 		Writable: true, Volumes: []engine.Volume{{Host: a.project.Dir, At: observe.ProjectDir, ReadOnly: true}},
 	})

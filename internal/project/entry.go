@@ -3,6 +3,7 @@ package project
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -271,6 +272,15 @@ func Words(s string) ([]string, error) {
 		words = append(words, string(word))
 	}
 	return words, nil
+}
+
+// Environ gives variables as lines NAME=value, in order of their names.
+func Environ(m map[string]string) []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, k+"="+m[k])
+	}
+	return out
 }
 
 // Line writes words so that Words reads them.

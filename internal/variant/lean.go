@@ -152,9 +152,7 @@ func Config(in Input, entrypoint []string) plan.Config {
 		StopSignal: "SIGTERM",
 		Labels:     maps.Clone(s.Labels),
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
-		c.Env = append(c.Env, k+"="+s.Env[k])
-	}
+	c.Env = append(c.Env, project.Environ(s.Env)...)
 	if s.User != "" {
 		c.User = s.User
 	}

@@ -67,7 +67,7 @@ func Measure(ctx context.Context, t Trial) ([]Series, error) {
 		return nil, err
 	}
 	defer dir.close()
-	o := engine.BootOptions{Env: environ(t.Probe.Env)}
+	o := engine.BootOptions{Env: project.Environ(t.Probe.Env)}
 	if o.Volumes, err = dir.volumes(t.Probe.Files, t.ProjectFiles); err != nil {
 		return nil, err
 	}

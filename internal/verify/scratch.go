@@ -134,12 +134,3 @@ func (s *scratch) input(text string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// environ gives a map as KEY=value, sorted.
-func environ(m map[string]string) []string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, k+"="+m[k])
-	}
-	return out
-}

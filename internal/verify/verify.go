@@ -279,7 +279,7 @@ func newVerifier(in Input) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{Input: in, scratch: dir, env: environ(in.Probe.Env)}
+	v := &verifier{Input: in, scratch: dir, env: project.Environ(in.Probe.Env)}
 	if v.volumes, err = dir.volumes(in.Probe.Files, in.ProjectFiles); err != nil {
 		dir.close()
 		return nil, err
