@@ -153,19 +153,21 @@ func (b *browser) looksRight(t *testing.T, c Comparison) {
 	}
 }
 
-func TestPageInABrowser(t *testing.T) {
-	b := openBrowser(t)
-	address := pageFile(t, compared)
+// everywhere opens a page light and dark, wide and narrow, where it must fit,
+// and has it looked at; where says which of them it is.
+func (b *browser) everywhere(t *testing.T, address string, look func(where string)) {
+	t.Helper()
 	backgrounds := make(map[string]string)
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 400} {
+			where := fmt.Sprintf("%s, %d pixels wide", scheme, width)
 			b.run(t,
 				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
 				chromedp.EmulateViewport(width, 900), chromedp.Navigate(address))
-			b.looksRight(t, compared)
 			if over := ask[int](t, b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-				t.Errorf("%s, %d pixels wide: the page is %d pixels too wide", scheme, width, over)
+				t.Errorf("%s: the page is %d pixels too wide", where, over)
 			}
+			look(where)
 		}
 		backgrounds[scheme] = ask[string](t, b, `getComputedStyle(document.body).backgroundColor`)
 	}
@@ -173,6 +175,11 @@ func TestPageInABrowser(t *testing.T) {
 		t.Errorf("light and dark are the same: %v", backgrounds)
 	}
 	b.quiet(t)
+}
+
+func TestPageInABrowser(t *testing.T) {
+	b := openBrowser(t)
+	b.everywhere(t, pageFile(t, compared), func(string) { b.looksRight(t, compared) })
 }
 
 func TestPageSorts(t *testing.T) {

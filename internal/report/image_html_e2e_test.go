@@ -53,32 +53,17 @@ const (
 
 func TestReportInABrowser(t *testing.T) {
 	b := openBrowser(t)
-	address := imageFile(t, described)
-	backgrounds := make(map[string]string)
-	for _, scheme := range []string{"light", "dark"} {
-		for _, width := range []int64{1280, 400} {
-			b.run(t,
-				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-				chromedp.EmulateViewport(width, 900), chromedp.Navigate(address))
-			if over := ask[int](t, b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-				t.Errorf("%s, %d pixels wide: the page is %d pixels too wide", scheme, width, over)
-			}
-			if shown := ask[[]string](t, b, mapsShown); !slices.Equal(shown, []string{"map"}) {
-				t.Errorf("%s, %d pixels wide: the maps %v are shown", scheme, width, shown)
-			}
-			if !ask[bool](t, b, inPlace) {
-				t.Errorf("%s, %d pixels wide: cells do not fill the map", scheme, width)
-			}
-			if c := ask[float64](t, b, contrast); c < 4.5 {
-				t.Errorf("%s: labels have a contrast of %.1f", scheme, c)
-			}
+	b.everywhere(t, imageFile(t, described), func(where string) {
+		if shown := ask[[]string](t, b, mapsShown); !slices.Equal(shown, []string{"map"}) {
+			t.Errorf("%s: the maps %v are shown", where, shown)
 		}
-		backgrounds[scheme] = ask[string](t, b, `getComputedStyle(document.body).backgroundColor`)
-	}
-	if backgrounds["light"] == backgrounds["dark"] {
-		t.Errorf("light and dark are the same: %v", backgrounds)
-	}
-	b.quiet(t)
+		if !ask[bool](t, b, inPlace) {
+			t.Errorf("%s: cells do not fill the map", where)
+		}
+		if c := ask[float64](t, b, contrast); c < 4.5 {
+			t.Errorf("%s: labels have a contrast of %.1f", where, c)
+		}
+	})
 }
 
 // Who has no mouse must get everywhere, and back to where they were.
