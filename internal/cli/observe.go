@@ -65,11 +65,7 @@ func (a *app) observe(cmd *cobra.Command, dir string, command []string, output s
 		return err
 	}
 	defer done()
-	var lines []string
-	if len(command) > 0 {
-		lines = []string{project.Line(command)}
-	}
-	seen, err := p.Observe(cmd.Context(), req, lines)
+	seen, err := p.Observe(cmd.Context(), req, project.Line(command))
 	a.progress().Done()
 	if err != nil {
 		return err

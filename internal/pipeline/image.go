@@ -13,7 +13,6 @@ import (
 
 	"exuvia/internal/base"
 	"exuvia/internal/fault"
-	"exuvia/internal/install"
 	"exuvia/internal/oci"
 	"exuvia/internal/plan"
 	"exuvia/internal/publish"
@@ -21,7 +20,6 @@ import (
 	"exuvia/internal/report"
 	"exuvia/internal/sharedlib"
 	"exuvia/internal/tree"
-	"exuvia/internal/variant"
 	"exuvia/internal/verify"
 )
 
@@ -204,19 +202,17 @@ func (b *build) subjects(ctx context.Context, img v1.Image) (full, lean verify.S
 	if err != nil {
 		return full, lean, err
 	}
-	whole, err := install.WithPycache(ctx, b.Engine, b.full, b.runtime)
-	if err != nil {
+	if full, err = b.unreduced(ctx); err != nil {
 		return full, lean, err
 	}
-	full = verify.Subject{Name: "the unreduced app", Tree: whole, Config: b.unreducedConfig(config), Entries: b.entrypoints}
+	full.Config = b.runAs(config, full.Config)
 	return full, verify.Subject{Name: "the image", Tree: root, Config: config, Entries: b.plan.Entrypoints, Unpacks: b.plan.Unpacks}, nil
 }
 
-// unreducedConfig is how the unreduced app runs: as the image, with its own
-// entry point and without what the variant and its passes put into the
-// environment.
-func (b *build) unreducedConfig(c plan.Config) plan.Config {
-	plain := variant.Config(b.input, b.entrypoints[0])
+// runAs lets the unreduced app, which has the configuration plain, run as the
+// image with c: with its own entry point and without what the variant and its
+// passes put into the environment.
+func (b *build) runAs(c, plain plan.Config) plan.Config {
 	added := slices.Concat(b.plan.Config.Env, b.env)
 	c.Entrypoint, c.Cmd = plain.Entrypoint, plain.Cmd
 	c.Env = slices.DeleteFunc(slices.Clone(c.Env), func(e string) bool {

@@ -22,10 +22,10 @@ import (
 // observeLimit is how long a command that is observed may take.
 const observeLimit = 30 * time.Minute
 
-// Observe runs the unreduced app and gives what it used. Each command line runs
-// in the project's directory; without any, the app is asked what the
+// Observe runs the unreduced app and gives what it used. The command line runs
+// in the project's directory; where it is "", the app is asked what the
 // verification asks.
-func (p *Pipeline) Observe(ctx context.Context, r Request, lines []string) (observe.Observation, error) {
+func (p *Pipeline) Observe(ctx context.Context, r Request, line string) (observe.Observation, error) {
 	a := p.newApp(r)
 	if err := a.look(ctx); err != nil {
 		return observe.Observation{}, err
@@ -37,23 +37,16 @@ func (p *Pipeline) Observe(ctx context.Context, r Request, lines []string) (obse
 	if err := a.study(ctx); err != nil {
 		return observe.Observation{}, err
 	}
-	var out []observe.Observation
-	err := a.phases(ctx, &a.timings, phase{"observe", "observing the unreduced app", func(ctx context.Context) error {
-		if len(lines) == 0 {
-			o, err := a.observeProbes(ctx)
-			out = append(out, o)
-			return err
+	var out observe.Observation
+	err := a.phases(ctx, &a.timings, phase{"observe", "observing the unreduced app", func(ctx context.Context) (err error) {
+		if line == "" {
+			out, err = a.observeProbes(ctx)
+		} else {
+			out, err = a.observeLine(ctx, line)
 		}
-		for _, line := range lines {
-			o, err := a.observeLine(ctx, line)
-			if err != nil {
-				return err
-			}
-			out = append(out, o)
-		}
-		return nil
+		return err
 	}})
-	return observe.Merge(out...), err
+	return out, err
 }
 
 // learn takes over what runs have shown: the project's files of observations,
