@@ -103,26 +103,29 @@ type cachedEngine struct {
 
 func (e cachedEngine) Mode() string { return e.mode }
 
-// pipeline puts everything together. The function it gives ends the use of
-// the cache.
-func (a *app) pipeline() (*pipeline.Pipeline, func(), error) {
+// work does something with the pipeline. As long as that takes, the cache is in
+// use and progress is shown.
+func work[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
+	var none T
 	cache, err := a.cache()
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	done, err := cache.Use()
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
-	p, err := a.assemble(cache)
+	defer done()
+	p, err := a.pipeline(cache)
 	if err != nil {
-		done()
-		return nil, nil, err
+		return none, err
 	}
-	return p, done, nil
+	defer a.progress().Done()
+	return do(p)
 }
 
-func (a *app) assemble(cache *cas.Store) (*pipeline.Pipeline, error) {
+// pipeline puts everything together.
+func (a *app) pipeline(cache *cas.Store) (*pipeline.Pipeline, error) {
 	store, err := a.store()
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"exuvia/internal/cas"
 	"exuvia/internal/fault"
 	"exuvia/internal/pipeline"
+	"exuvia/internal/plan"
 	"exuvia/internal/project"
 	"exuvia/internal/publish"
 	"exuvia/internal/report"
@@ -54,11 +55,7 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 		Example: "  exuvia build\n  exuvia build --push registry.example/team/app:1.2 .\n  exuvia build --entry 'uvicorn app.main:app' --output oci-archive:app.tar",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := "."
-			if len(args) == 1 {
-				dir = args[0]
-			}
-			return a.build(cmd, dir, b)
+			return a.build(cmd, append(args, ".")[0], b)
 		},
 	}
 	f := c.Flags()
@@ -73,7 +70,7 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 	budgetFlags(f, &b.budget, "what the name has now")
 	f.BoolVar(&b.dryRun, "dry-run", false, "install and analyse, then print the plan")
 	f.BoolVar(&b.json, "json", false, "print the report as JSON")
-	f.BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite, and resolve dependencies that no file locks anew")
+	a.pullFlag(f)
 	return c
 }
 
@@ -82,23 +79,16 @@ func (a *app) build(cmd *cobra.Command, dir string, b buildFlags) error {
 	if err != nil {
 		return err
 	}
-	p, done, err := a.pipeline()
-	if err != nil {
-		return err
-	}
-	defer done()
 	if b.dryRun {
-		plan, err := p.Plan(cmd.Context(), req)
-		a.progress().Done()
+		p, err := work(a, func(p *pipeline.Pipeline) (*plan.Plan, error) { return p.Plan(cmd.Context(), req) })
 		if err != nil {
 			return err
 		}
-		return printJSON(cmd.OutOrStdout(), plan)
+		return printJSON(cmd.OutOrStdout(), p)
 	}
-	out, err := p.Build(cmd.Context(), req)
-	a.progress().Done()
+	out, err := work(a, func(p *pipeline.Pipeline) (*report.Build, error) { return p.Build(cmd.Context(), req) })
 	if err != nil {
-		if len(out.Checks) > 0 {
+		if out != nil && len(out.Checks) > 0 {
 			writeFailedChecks(a.env.Stderr, out.Checks)
 		}
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"maps"
 	"runtime"
 	"slices"
@@ -68,7 +69,7 @@ out there.`,
 	f.BoolVar(&c.json, "json", false, "print the rows as JSON")
 	f.BoolVar(&c.markdown, "markdown", false, "print a Markdown table")
 	f.StringVar(&c.html, "html", "", "also write a page with the table and plots to this file")
-	f.BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite, and resolve dependencies that no file locks anew")
+	a.pullFlag(f)
 	return cmd
 }
 
@@ -87,30 +88,21 @@ func (a *app) compare(cmd *cobra.Command, dir string, c compareFlags) error {
 	if c.parallel == 0 {
 		c.parallel = atOnce()
 	}
-	var page *page
 	if c.html != "" { // before the work
-		if page, err = newPage(c.html); err != nil {
+		if err := writable(c.html); err != nil {
 			return err
 		}
-		defer page.discard()
 	}
-	p, done, err := a.pipeline()
-	if err != nil {
-		return err
-	}
-	defer done()
-	out, err := p.Compare(cmd.Context(), pipeline.CompareRequest{
-		Request: req, Images: choices, Starts: c.starts, Parallel: c.parallel, Watch: a.progress().Watch,
+	out, err := work(a, func(p *pipeline.Pipeline) (*report.Comparison, error) {
+		return p.Compare(cmd.Context(), pipeline.CompareRequest{
+			Request: req, Images: choices, Starts: c.starts, Parallel: c.parallel, Watch: a.progress().Watch,
+		})
 	})
-	a.progress().Done()
 	if err != nil {
 		return err
 	}
-	if page != nil {
-		if err := report.WriteComparisonHTML(page, *out); err != nil {
-			return err
-		}
-		if err := page.keep(); err != nil {
+	if c.html != "" {
+		if err := writeOutput(c.html, func(w io.Writer) error { return report.WriteComparisonHTML(w, *out) }); err != nil {
 			return err
 		}
 	}

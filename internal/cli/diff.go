@@ -110,16 +110,14 @@ func (a *app) diff(ctx context.Context, args []string, budget report.Budget) (d 
 		}
 		args = []string{before, name}
 	}
-	p, done, err := a.pipeline()
+	both, err := work(a, func(p *pipeline.Pipeline) ([2]*report.Snapshot, error) {
+		before, after, err := p.Snapshots(ctx, args[0], args[1], v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+		return [2]*report.Snapshot{before, after}, err
+	})
 	if err != nil {
 		return d, nil, err
 	}
-	defer done()
-	defer a.progress().Done()
-	before, after, err := p.Snapshots(ctx, args[0], args[1], v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
-	if err != nil {
-		return d, nil, err
-	}
+	before, after := both[0], both[1]
 	if args[0] != name {
 		before.Reference = name + ", before"
 	}

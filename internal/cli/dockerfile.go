@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 
+	"exuvia/internal/pipeline"
+
 	"github.com/spf13/cobra"
 )
 
@@ -22,21 +24,11 @@ exuvia build --output rootfs:FILE writes.`,
 		Example: "  exuvia dockerfile --variant slim > Dockerfile",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := "."
-			if len(args) == 1 {
-				dir = args[0]
-			}
-			req, err := a.request(dir, b)
+			req, err := a.request(append(args, ".")[0], b)
 			if err != nil {
 				return err
 			}
-			p, done, err := a.pipeline()
-			if err != nil {
-				return err
-			}
-			defer done()
-			text, err := p.Dockerfile(cmd.Context(), req)
-			a.progress().Done()
+			text, err := work(a, func(p *pipeline.Pipeline) (string, error) { return p.Dockerfile(cmd.Context(), req) })
 			if err != nil {
 				return err
 			}
@@ -45,6 +37,6 @@ exuvia build --output rootfs:FILE writes.`,
 		},
 	}
 	settingFlags(c.Flags(), &b.settings)
-	c.Flags().BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite, and resolve dependencies that no file locks anew")
+	a.pullFlag(c.Flags())
 	return c
 }

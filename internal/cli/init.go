@@ -16,11 +16,7 @@ func newInit(*app) *cobra.Command {
 every setting commented out and explained. What is there already stays as it is.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := "."
-			if len(args) == 1 {
-				dir = args[0]
-			}
-			name, err := project.Init(dir)
+			name, err := project.Init(append(args, ".")[0])
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"exuvia/internal/fault"
+	"exuvia/internal/pipeline"
 	"exuvia/internal/report"
 	"exuvia/internal/verify"
 )
@@ -41,13 +42,7 @@ unreduced app is measured twice: what it differs from itself is the noise.`,
 			if err != nil {
 				return err
 			}
-			p, done, err := a.pipeline()
-			if err != nil {
-				return err
-			}
-			defer done()
-			series, err := p.Measure(cmd.Context(), req, args[0], n)
-			a.progress().Done()
+			series, err := work(a, func(p *pipeline.Pipeline) ([]verify.Series, error) { return p.Measure(cmd.Context(), req, args[0], n) })
 			if err != nil {
 				return err
 			}

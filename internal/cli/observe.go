@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"exuvia/internal/fault"
 	"exuvia/internal/observe"
+	"exuvia/internal/pipeline"
 	"exuvia/internal/project"
 )
 
@@ -48,40 +48,31 @@ analysis finds. A FILE that exists is united with what is new.`,
 }
 
 func (a *app) observe(cmd *cobra.Command, dir string, command []string, output string, b buildFlags) error {
-	var known []observe.Observation
+	var known observe.Observation
 	if output != "" { // before the work
-		old, err := readObservation(output)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		var err error
+		if known, err = readObservation(output); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		known = append(known, old)
+		if err := writable(output); err != nil {
+			return err
+		}
 	}
 	req, err := a.request(dir, b)
 	if err != nil {
 		return err
 	}
-	p, done, err := a.pipeline()
+	seen, err := work(a, func(p *pipeline.Pipeline) (observe.Observation, error) {
+		return p.Observe(cmd.Context(), req, project.Line(command))
+	})
 	if err != nil {
 		return err
 	}
-	defer done()
-	seen, err := p.Observe(cmd.Context(), req, project.Line(command))
-	a.progress().Done()
-	if err != nil {
-		return err
-	}
-	var out bytes.Buffer
-	if err := observe.Merge(append(known, seen)...).Write(&out); err != nil {
-		return err
-	}
+	write := observe.Merge(known, seen).Write
 	if output == "" {
-		_, err := out.WriteTo(cmd.OutOrStdout())
-		return err
+		return write(cmd.OutOrStdout())
 	}
-	if err := os.WriteFile(output, out.Bytes(), 0o644); err != nil {
-		return fault.Wrap(err, fault.Usage, "give a file that can be written, by --output", "writing the observation")
-	}
-	return nil
+	return writeOutput(output, write)
 }
 
 func readObservation(name string) (observe.Observation, error) {

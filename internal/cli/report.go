@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -35,15 +36,7 @@ network, follows light and dark, and can be used by keyboard.`,
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), img)
 			}
-			p, err := newPage(output)
-			if err != nil {
-				return err
-			}
-			defer p.discard()
-			if err := report.WriteImageHTML(p, *img); err != nil {
-				return err
-			}
-			if err := p.keep(); err != nil {
+			if err := writeOutput(output, func(w io.Writer) error { return report.WriteImageHTML(w, *img) }); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), output)

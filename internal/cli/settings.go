@@ -72,3 +72,8 @@ func (v onOff) Set(s string) error {
 }
 
 func (onOff) Type() string { return "bool" }
+
+// pullFlag adds the flag that looks for what is newer than what is cached.
+func (a *app) pullFlag(f *pflag.FlagSet) {
+	f.BoolVar(&a.pull, "pull", false, "look for a newer state of the Debian suite, and resolve dependencies that no file locks anew")
+}

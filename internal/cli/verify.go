@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"exuvia/internal/pipeline"
 	"exuvia/internal/report"
 )
 
@@ -17,22 +18,12 @@ func newVerify(a *app) *cobra.Command {
 boots it and the image side by side, and compares their answers.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := "."
-			if len(args) == 2 {
-				dir = args[1]
-			}
-			req, err := a.request(dir, buildFlags{})
+			req, err := a.request(append(args, ".")[1], buildFlags{})
 			if err != nil {
 				return err
 			}
-			p, done, err := a.pipeline()
-			if err != nil {
-				return err
-			}
-			defer done()
-			checks, err := p.Verify(cmd.Context(), req, args[0])
-			a.progress().Done()
-			if asJSON {
+			checks, err := work(a, func(p *pipeline.Pipeline) ([]report.Check, error) { return p.Verify(cmd.Context(), req, args[0]) })
+			if asJSON && checks != nil {
 				if jsonErr := printJSON(cmd.OutOrStdout(), checks); jsonErr != nil {
 					return jsonErr
 				}
