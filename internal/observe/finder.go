@@ -66,6 +66,7 @@ func (f *Finder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, error) {
 type Pair struct {
 	Full, Image *Trace
 	App         *tree.Tree                               // the unreduced app
+	Beside      string                                   // where both had files of it that are no part of either
 	Kept        func(path string) bool                   // the image was meant to have a file of it
 	Modules     func(name string) []string               // files of a module
 	Module      func(file string) (name string, ok bool) // that a file is
@@ -76,7 +77,7 @@ type Pair struct {
 func (p Pair) Lacks(while string) []report.Healed {
 	found := make(map[string]report.Healed)
 	add := func(file, how string, source bool) {
-		if _, ok := found[file]; ok || p.Kept(file) != source {
+		if _, ok := found[file]; ok || p.Kept(file) != source || p.Image.Found[p.Beside+"/"+file] {
 			return
 		}
 		l := report.Healed{Path: file, Setting: report.SettingKeep, Value: "/" + file, Why: while + ": " + how}

@@ -8,7 +8,7 @@ import sys
 
 def tell(event, args):
     if event == "import" and args and isinstance(args[0], str):
-        os.access("/run/exuvia/import/" + args[0], os.F_OK)
+        os.access("/run/exuvia/observe/import/" + args[0], os.F_OK)
 
 
 def give_way():

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"exuvia/internal/fault"
+	"exuvia/internal/project"
 	"exuvia/internal/tree"
 )
 
@@ -68,15 +69,12 @@ func passedOver(t *tree.Tree, name string) bool {
 	return ok && path.Ext(file) == ".so"
 }
 
-// ProjectDir is where a run has the project's directory.
-const ProjectDir = "/src"
-
 // inApp finds the file, or the link to one, that a run used under a name:
 // compiled modules stand for their sources, and files of the project's directory
 // for those of the app.
 func inApp(t *tree.Tree, name string) (string, bool) {
 	name = strings.TrimPrefix(path.Clean(name), "/")
-	if rest, ok := strings.CutPrefix(name, ProjectDir[1:]+"/"); ok {
+	if rest, ok := strings.CutPrefix(name, project.SourceDir[1:]+"/"); ok {
 		name = "app/" + rest
 	}
 	if dir, file := path.Split(name); path.Base(dir) == "__pycache__" {

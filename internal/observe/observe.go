@@ -28,10 +28,11 @@ import (
 var Packages = []string{"strace"}
 
 const (
-	toolDir   = "/run/exuvia/strace"  // where strace is mounted
-	hookDir   = "/run/exuvia/observe" // where the audit hook is
-	recordDir = "/run/exuvia/record"  // where strace writes
-	importDir = "/run/exuvia/import/" // is not there: the hook asks for names below it
+	ownDir    = "/run/exuvia/observe/"
+	toolDir   = ownDir + "strace"  // where strace is mounted
+	hookDir   = ownDir + "names"   // where the audit hook is
+	recordDir = ownDir + "record"  // where strace writes
+	importDir = ownDir + "import/" // is not there: the hook asks for names below it
 )
 
 //go:embed names.py

@@ -56,7 +56,7 @@ func TestTrace(t *testing.T) {
 		`access("rel", F_OK)`+found,
 		`chdir("/srv")`+found,
 		`access("rel", F_OK)`+missed,
-		`access("/run/exuvia/import/a.b", F_OK)`+missed,
+		`access("/run/exuvia/observe/import/a.b", F_OK)`+missed,
 		`openat(AT_FDCWD</srv>, "/run/exuvia/observe/x", O_RDONLY) = 3</run/exuvia/observe/x>`,
 		`openat(AT_FDCWD</srv>, "link", O_RDONLY|O_DIRECTORY) = 3</real>`,
 		`access("`+strings.Repeat("x", maxLine)+`", F_OK)`+found,
@@ -114,13 +114,15 @@ func TestLacks(t *testing.T) {
 	)
 	image := traced(t,
 		`openat(AT_FDCWD</app>, "/app/main.py", O_RDONLY)`+missed,
-		`access("/run/exuvia/import/plug", F_OK)`+missed,
-		`access("/run/exuvia/import/nowhere", F_OK)`+missed,
+		`access("/run/exuvia/observe/import/plug", F_OK)`+missed,
+		`access("/run/exuvia/observe/import/nowhere", F_OK)`+missed,
 		`newfstatat(AT_FDCWD</app>, "/app/t", 0x7ff, 0)`+missed,
 		`openat(AT_FDCWD</app>, "/lib/libx.so.1", O_RDONLY)`+missed,
 		`openat(AT_FDCWD</app>, "/app/elsewhere", O_RDONLY)`+missed,
+		`access("/run/exuvia/observe/import/other", F_OK)`+missed,
+		`newfstatat(AT_FDCWD</app>, "/run/beside/app/other.py", 0x7ff, 0) = 0`,
 	)
-	p := Pair{Full: full, Image: image, App: app(t), Modules: modules, Module: module, Kept: func(p string) bool { return p == "app/main.py" }}
+	p := Pair{Full: full, Image: image, App: app(t), Beside: "/run/beside", Modules: modules, Module: module, Kept: func(p string) bool { return p == "app/main.py" }}
 	want := []report.Healed{
 		{Path: "app/main.py", Setting: "keep-source", Value: "/app/main.py", Why: "GET /: read its source"},
 		{Path: "app/plug.py", Setting: "keep", Value: "plug", Why: "GET /: import plug"},

@@ -82,7 +82,7 @@ func (t *Trace) note(c call, cwd string) string {
 	switch rest, ok := strings.CutPrefix(name, importDir); {
 	case ok:
 		t.Modules[rest] = true
-	case strings.HasPrefix(name, "/run/exuvia/"):
+	case strings.HasPrefix(name, ownDir):
 	case c.missing:
 		t.Missed[name] = true
 	default:

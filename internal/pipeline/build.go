@@ -335,8 +335,12 @@ func (b *build) reference() string {
 // system's inputs stand for the tools too, which come from the same suite.
 func (b *build) buildKey() string {
 	p := *b.project
-	p.Dir, p.Files, p.Sources, p.Observations = "", nil, nil, nil // where it is does not matter, and trees have digests
-	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.project.Observations.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
+	tests := p.Tests
+	if len(p.Settings.Tests) == 0 {
+		tests = nil // nobody looks at them
+	}
+	p.Dir, p.Files, p.Sources, p.Observations, p.Tests = "", nil, nil, nil, nil // where it is does not matter, and trees have digests
+	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.project.Observations.Digest(), tests.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
 		b.base.Tree.Digest(), b.base.Inputs, b.variant.Name, b.Epoch.Unix(), b.platform.String())
 }
 

@@ -123,7 +123,7 @@ func (b *build) lacks(o *observe.Observer, while string) ([]report.Healed, error
 	if err != nil {
 		return nil, err
 	}
-	pair := observe.Pair{Full: full, Image: image, App: b.full, Kept: b.hasKept, Modules: b.finders.files, Module: b.finders.imports.Module}
+	pair := observe.Pair{Full: full, Image: image, App: b.full, Kept: b.hasKept, Beside: verify.BesideDir, Modules: b.finders.files, Module: b.finders.imports.Module}
 	return pair.Lacks(while), nil
 }
 

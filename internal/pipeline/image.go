@@ -243,13 +243,21 @@ func (b *build) compare(ctx context.Context, img v1.Image) ([]report.Check, erro
 			return checks, fault.New(fault.Differs, "this is a defect of exuvia unless a pass was disabled; please report it", "%s: %s", c.Name, c.Detail)
 		}
 	}
-	b.asked = b.verification(full, lean)
+	asked, err := b.verification(ctx, full, lean)
+	if err != nil {
+		return checks, err
+	}
+	b.asked = asked
 	more, err := verify.Run(ctx, b.asked)
 	return append(checks, more...), err
 }
 
 // verification is what is asked of an image and of the unreduced app.
-func (a *app) verification(full, lean verify.Subject) verify.Input {
+func (a *app) verification(ctx context.Context, full, lean verify.Subject) (verify.Input, error) {
+	tests, err := a.tests(ctx)
+	if err != nil {
+		return verify.Input{}, err
+	}
 	var entries []string
 	for _, e := range a.project.Entries {
 		entries = append(entries, e.Name)
@@ -257,8 +265,8 @@ func (a *app) verification(full, lean verify.Subject) verify.Input {
 	return verify.Input{
 		Full: full, Lean: lean,
 		Entries: entries, Probe: a.project.Settings.Probe, ProjectFiles: a.project.Files, Modules: a.needs.Modules,
-		Python: a.runtime.Exe, Booter: a.Engine, Log: a.Log, Progress: a.Progress,
-	}
+		Tests: tests, Python: a.runtime.Exe, Booter: a.Engine, Log: a.Log, Progress: a.Progress,
+	}, nil
 }
 
 // loads checks that every ELF file of the image finds its libraries without a

@@ -68,7 +68,7 @@ func (a *app) learn(ctx context.Context) error {
 		all = append(all, o)
 	}
 	for _, line := range a.project.Settings.Observe {
-		key := cas.Key("observe", a.Version, a.full.Digest(), a.project.Files.Digest(), a.project.Settings, line)
+		key := cas.Key("observe", a.Version, a.full.Digest(), a.project.Files.Digest(), a.project.Tests.Digest(), a.project.Settings, line)
 		var o observe.Observation
 		if !a.Cache.Lookup("observe", key, &o) {
 			var err error
@@ -110,7 +110,10 @@ func (a *app) observeProbes(ctx context.Context) (observe.Observation, error) {
 	if err != nil {
 		return observe.Observation{}, err
 	}
-	in := a.verification(full, full)
+	in, err := a.verification(ctx, full, full)
+	if err != nil {
+		return observe.Observation{}, err
+	}
 	in.Booter = o
 	if in.Probe.Start != "import" {
 		in.Python = "" // what any Python may lean on is kept in any case
@@ -141,10 +144,10 @@ func (a *app) observeLine(ctx context.Context, line string) (observe.Observation
 	ctx, cancel := context.WithTimeoutCause(ctx, observeLimit, fmt.Errorf("%s: time limit of %s", line, observeLimit))
 	defer cancel()
 	config := full.Config
-	config.Entrypoint, config.Cmd, config.WorkingDir = argv, nil, observe.ProjectDir
+	config.Entrypoint, config.Cmd, config.WorkingDir = argv, nil, project.SourceDir
 	config.Env = slices.Concat(config.Env, project.Environ(a.project.Settings.Probe.Env), []string{"PYTHONPATH=/" + strings.Join(a.scriptPath(), ":/")})
 	process, err := o.Boot(ctx, full.Tree, config, engine.BootOptions{
-		Writable: true, Volumes: []engine.Volume{{Host: a.project.Dir, At: observe.ProjectDir, ReadOnly: true}},
+		Writable: true, Volumes: []engine.Volume{{Host: a.project.Dir, At: project.SourceDir, ReadOnly: true}},
 	})
 	if err != nil {
 		return observe.Observation{}, err

@@ -154,10 +154,7 @@ func (d *detection) script(ctx context.Context, file string) (*Project, error) {
 	if err := d.settle(settings); err != nil {
 		return nil, err
 	}
-	if _, err := chosen("group", p.Settings.Groups, nil); err != nil {
-		return nil, err
-	}
-	if _, err := chosen("extra", p.Settings.Extras, nil); err != nil {
+	if err := d.choose(nil, nil); err != nil {
 		return nil, err
 	}
 	if err := d.name(strings.TrimSuffix(file, ".py")); err != nil {

@@ -137,6 +137,10 @@ func (d *detection) withoutTests(t *tree.Tree, included func(string) bool) (*tre
 		dropped[top] = true
 		return false
 	})
+	d.p.Tests = t.Filter(func(e tree.Entry) bool {
+		_, ok := kept.Lookup(e.Path)
+		return !ok
+	})
 	for _, top := range names(dropped) {
 		d.note(top, "left out: tests that no other file imports; --include "+top+" keeps them")
 	}

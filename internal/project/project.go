@@ -36,14 +36,21 @@ type Project struct {
 	Dynamic        bool   // its dependencies are known only when its wheel is built
 	Groups         []string
 	Extras         []string
+	TestGroups     []string // installed beside for Settings.Tests alone
+	TestExtras     []string
 	Entries        []Entry
 	Scripts        map[string]string // [project.scripts]: name → "module:func"
 	Files          *tree.Tree        // what goes to /app, or what the wheel is built from; paths relative to Dir; contents in the cas
+	Tests          *tree.Tree        // tests that were left out of Files; paths relative to Dir
 	Observations   *tree.Tree        // the files of Settings.Observations, which are no part of Files; paths relative to Dir
 	Sources        *tree.Tree        // the files that state the dependencies, whether or not Files has them; paths relative to Dir
 	Settings       Settings
 	Notes          []report.Note // what was left out and may be missed
 }
+
+// SourceDir is where runs of the project's own commands, such as its tests, have
+// its directory.
+const SourceDir = "/src"
 
 // EntryKind is the way an entry point starts.
 type EntryKind string
@@ -87,6 +94,9 @@ type Settings struct {
 	KeepDocstrings []string          `toml:"keep-docstrings" json:"keepDocstrings,omitempty"` // distributions that keep their docstrings where Optimize is 2
 	Observe        []string          `toml:"observe" json:"observe,omitempty"`                // command lines that a build runs in the unreduced app, to see what it uses
 	Observations   []string          `toml:"observations" json:"observations,omitempty"`      // files of the project that exuvia observe wrote
+	Tests          []string          `toml:"tests" json:"tests,omitempty"`                    // command lines of the project's tests, which have to pass in the image
+	TestGroups     []string          `toml:"test-groups" json:"testGroups,omitempty"`         // dependency groups for Tests alone; "dev" where there is one and neither is set
+	TestExtras     []string          `toml:"test-extras" json:"testExtras,omitempty"`         // extras for Tests alone
 	Heal           *bool             `toml:"heal" json:"heal,omitempty"`                      // nil is true: what an image turns out to lack is added
 	Env            map[string]string `toml:"env" json:"env,omitempty"`
 	Labels         map[string]string `toml:"labels" json:"labels,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -156,7 +157,7 @@ func TestForms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ignore := cmpopts.IgnoreFields(Project{}, "Dir", "Entries", "Files", "Observations", "Sources", "Settings", "Notes")
+			ignore := cmpopts.IgnoreFields(Project{}, "Dir", "Entries", "Files", "Observations", "Sources", "Tests", "Settings", "Notes")
 			if diff := cmp.Diff(&tt.want, got, ignore); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -197,7 +198,7 @@ func TestScripts(t *testing.T) {
 				t.Errorf("a script alone goes into the image (-want +got):\n%s", diff)
 			}
 			tt.want.Dir = dir
-			if diff := cmp.Diff(&tt.want, got, cmpopts.IgnoreFields(Project{}, "Files", "Observations", "Sources", "Notes")); diff != "" {
+			if diff := cmp.Diff(&tt.want, got, cmpopts.IgnoreFields(Project{}, "Files", "Observations", "Sources", "Tests", "Notes")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -389,6 +390,9 @@ func TestImportedTestsStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff([]string{"test_other.py"}, paths(p.Tests)); diff != "" {
+		t.Errorf("left out (-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff([]string{"main.py", "tests/__init__.py", "tests/fakes.py"}, paths(p.Files)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -468,6 +472,9 @@ func TestBadProjects(t *testing.T) {
 		{"link of a link", files{"main.py": main, "a": "→b", "b": "→../.."}, Settings{}, fault.Project, "leaves the project", "exclude"},
 		{"group", files{"main.py": main, "pyproject.toml": py + "[dependency-groups]\ndev = []\nProd_X = []\n"}, Settings{Groups: []string{"nope"}}, fault.Project, `no group is called "nope"`, "dev, prod-x"},
 		{"extra", files{"main.py": main, "pyproject.toml": py}, Settings{Extras: []string{"nope"}}, fault.Project, "no extra", "no extras"},
+		{"test group", files{"main.py": main, "pyproject.toml": py + "[dependency-groups]\ndev = []\n"}, Settings{TestGroups: []string{"nope"}}, fault.Project, `no test-group is called "nope"`, "--test-groups from: dev"},
+		{"test extra of a script", files{"main.py": main}, Settings{TestExtras: []string{"nope"}}, fault.Project, "no test-extra", "no test-extras"},
+		{"tests", files{"main.py": main}, Settings{Tests: []string{"'"}}, fault.Usage, "tests", "command lines"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -519,5 +526,27 @@ func TestSourcesOfAScriptAreItsMetadata(t *testing.T) {
 	}
 	if digest("print(1)\n") != digest("print(2)\n") {
 		t.Error("code counts as a statement of dependencies")
+	}
+}
+
+// What only tests need is uv's default group, unless the settings say more.
+func TestTestGroups(t *testing.T) {
+	py := "[project]\nname = \"demo\"\nversion = \"1\"\n[project.optional-dependencies]\ntest = []\n[dependency-groups]\ndev = []\nci = []\n"
+	for _, tt := range []struct {
+		settings       Settings
+		groups, extras []string
+	}{
+		{Settings{}, nil, nil},
+		{Settings{Tests: []string{"pytest"}}, []string{"dev"}, nil},
+		{Settings{Tests: []string{"pytest"}, TestGroups: []string{"ci"}}, []string{"ci"}, nil},
+		{Settings{Tests: []string{"pytest"}, TestExtras: []string{"test"}}, nil, []string{"test"}},
+	} {
+		p, err := files{"main.py": "", "pyproject.toml": py}.detect(t, tt.settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(p.TestGroups, tt.groups) || !slices.Equal(p.TestExtras, tt.extras) {
+			t.Errorf("%+v: groups %q, extras %q", tt.settings, p.TestGroups, p.TestExtras)
+		}
 	}
 }

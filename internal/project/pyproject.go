@@ -2,6 +2,7 @@ package project
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"exuvia/internal/fault"
@@ -186,12 +187,33 @@ func (d *detection) groupsAndExtras() error {
 	}
 	if d.p.Form == PyLock { // states its own; the file is read when it is installed
 		d.p.Groups, d.p.Extras = normalised(d.p.Settings.Groups), normalised(d.p.Settings.Extras)
+		d.p.TestGroups, d.p.TestExtras = normalised(d.p.Settings.TestGroups), normalised(d.p.Settings.TestExtras)
 		return nil
 	}
-	var err error
-	if d.p.Groups, err = chosen("group", d.p.Settings.Groups, groups); err != nil {
-		return err
+	return d.choose(groups, extras)
+}
+
+// choose takes over the groups and extras that the settings name, of those that
+// there are. Tests get uv's default group where the settings say nothing.
+func (d *detection) choose(groups, extras []string) error {
+	s := d.p.Settings
+	if len(s.Tests) > 0 && len(s.TestGroups)+len(s.TestExtras) == 0 && slices.Contains(groups, "dev") {
+		s.TestGroups = []string{"dev"}
 	}
-	d.p.Extras, err = chosen("extra", d.p.Settings.Extras, extras)
-	return err
+	for _, c := range []struct {
+		what       string
+		want, have []string
+		to         *[]string
+	}{
+		{"group", s.Groups, groups, &d.p.Groups},
+		{"extra", s.Extras, extras, &d.p.Extras},
+		{"test-group", s.TestGroups, groups, &d.p.TestGroups},
+		{"test-extra", s.TestExtras, extras, &d.p.TestExtras},
+	} {
+		var err error
+		if *c.to, err = chosen(c.what, c.want, c.have); err != nil {
+			return err
+		}
+	}
+	return nil
 }

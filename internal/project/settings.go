@@ -149,9 +149,11 @@ func (s Settings) Check() error {
 			return bad("env", "names of environment variables", k)
 		}
 	}
-	for _, line := range s.Observe {
-		if words, err := Words(line); err != nil || len(words) == 0 {
-			return bad("observe", "command lines", line)
+	for key, lines := range map[string][]string{"observe": s.Observe, "tests": s.Tests} {
+		for _, line := range lines {
+			if words, err := Words(line); err != nil || len(words) == 0 {
+				return bad(key, "command lines", line)
+			}
 		}
 	}
 	for _, r := range s.Probe.HTTP {

@@ -110,13 +110,19 @@ func (v *verifier) inSubject(s Subject, argv []string) []string {
 
 // runOnce boots s with argv and gives how it ends, or that it does not.
 func (v *verifier) runOnce(ctx context.Context, s Subject, name string, argv []string, o engine.BootOptions, limit time.Duration) (answer, error) {
+	return v.runUntil(ctx, s, name, argv, o, limit, anyPort)
+}
+
+// runUntil is as runOnce, for what may listen on ports that are not wanted; nil
+// wants none.
+func (v *verifier) runUntil(ctx context.Context, s Subject, name string, argv []string, o engine.BootOptions, limit time.Duration, wanted func(int) bool) (answer, error) {
 	p, err := boot(ctx, v.Booter, s, argv, o)
 	if err != nil {
 		return answer{}, err
 	}
 	defer p.kill()
 	// Few listen here, and those lose nothing by waiting.
-	st, _, err := p.until(ctx, limit, 5*v.limits.poll, anyPort)
+	st, _, err := p.until(ctx, limit, 5*v.limits.poll, wanted)
 	if err != nil {
 		return answer{}, err
 	}

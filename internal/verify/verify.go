@@ -3,7 +3,8 @@
 // order, and every answer is compared. What is asked is found out, not
 // configured: the port from what listens, the requests from /openapi.json,
 // `--help` of every entry point and of the subcommands that it names, and what
-// any Python process may lean on. Files that commands write are answers too. It
+// any Python process may lean on. Files that commands write are answers too, and
+// the project's own tests have to pass in both, where they are named ([Tests]). It
 // also checks the image's files without starting anything ([Static]) and
 // measures starts ([Measure]).
 //
@@ -55,6 +56,7 @@ type Input struct {
 	ProjectFiles *tree.Tree
 	// Modules are imported in both where Probe.Start is "import".
 	Modules []string
+	Tests   Tests
 	// Python is the interpreter's path in Full, "" where it has none. The
 	// runtime contract is compared if Lean has it too.
 	Python   string
@@ -73,6 +75,7 @@ type limits struct {
 	help   time.Duration // to exit after --help
 	stop   time.Duration // to exit after the stop signal
 	script time.Duration // of a helper
+	tests  time.Duration // to pass
 	head   time.Duration // from a request to the head of its answer
 	body   time.Duration // from there to its end
 	poll   time.Duration // between two looks at a process
@@ -83,6 +86,7 @@ func (l limits) defaults(p project.Probe) limits {
 	l.start = cmp.Or(l.start, time.Duration(p.Timeout)*time.Second, 30*time.Second)
 	l.help = cmp.Or(l.help, 20*time.Second)
 	l.script = cmp.Or(l.script, 5*time.Minute)
+	l.tests = cmp.Or(l.tests, 30*time.Minute)
 	l.stop = cmp.Or(l.stop, 10*time.Second)
 	l.head = cmp.Or(l.head, 10*time.Second)
 	l.body = cmp.Or(l.body, 5*time.Second)
@@ -121,6 +125,7 @@ func Run(ctx context.Context, in Input) ([]report.Check, error) {
 	if v.Python != "" && !v.hasPython() {
 		checks = append(checks, report.Check{Name: "contract", OK: true, Detail: "nothing to compare: the image has no interpreter of its own"})
 	}
+	checks = append(checks, v.untested()...)
 	if err == nil && len(failed) > 0 {
 		err = differs(failed)
 	}
@@ -217,7 +222,7 @@ func (in Input) slowly() (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range []*time.Duration{&v.limits.start, &v.limits.help, &v.limits.stop, &v.limits.head, &v.limits.body} {
+	for _, d := range []*time.Duration{&v.limits.start, &v.limits.help, &v.limits.tests, &v.limits.stop, &v.limits.head, &v.limits.body} {
 		*d *= slower
 	}
 	return v, nil
@@ -313,6 +318,9 @@ func (v *verifier) questions() []question {
 		}
 	}
 	if v.hasPython() {
+		for _, line := range v.Tests.Lines {
+			qs = append(qs, v.tests(line))
+		}
 		qs = append(qs, v.contract())
 	}
 	return qs

@@ -1,0 +1,119 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Tests use unittest, sqlite3 and a plugin of pytest, none of which the app
+// needs; the app leans on a module by a name that it computes.
+var tested = map[string]string{
+	"pyproject.toml": `[project]
+name = "tested"
+version = "1"
+dependencies = ["click"]
+
+[dependency-groups]
+dev = ["pytest", "pytest-asyncio"]
+
+[tool.exuvia]
+entry = ["main.py"]
+tests = ["python -m pytest -p no:cacheprovider tests"]
+`,
+	"main.py": `import click
+
+
+@click.command()
+def main():
+    click.echo("hello")
+
+
+def hidden():
+    name = "scitsitats"[::-1]
+    return __import__(name).mean([1, 3])
+
+
+def has_unittest():
+    try:
+        import unittest.mock
+    except ImportError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
+`,
+	"tests/conftest.py": "import pytest\n\n\n@pytest.fixture\ndef three():\n    return 3\n",
+	"tests/test_main.py": `import sqlite3
+import unittest.mock
+
+import main
+import pytest
+from click.testing import CliRunner
+
+
+def test_it_is_the_installed_one(three):
+    assert main.__file__.startswith("/app/")
+    assert three == 3
+
+
+@pytest.mark.asyncio
+async def test_run():
+    assert CliRunner().invoke(main.main).output == "hello\n"
+    assert sqlite3.connect(":memory:").execute("select 1").fetchone() == (1,)
+`,
+}
+
+// Tests run against the image with all that they need, and nothing of it gets
+// into the image.
+func TestTestsPass(t *testing.T) {
+	m := newMachine(t)
+	b := m.build(project(t, tested))
+	if err := checked(b, "tests: python -m pytest -p no:cacheprovider tests"); err != nil {
+		t.Error(err)
+	}
+	if len(b.Healed) > 0 {
+		t.Errorf("healed: %+v", b.Healed)
+	}
+	if out := m.run("why", "tested", "pytest"); out.code == 0 {
+		t.Errorf("the image has pytest: %s", out.stdout)
+	}
+}
+
+// A test that passes in the unreduced app only shows what the image lacks.
+func TestTestsHeal(t *testing.T) {
+	files := maps.Clone(tested)
+	files["tests/test_hidden.py"] = "import main\n\n\ndef test_hidden():\n    assert main.hidden() == 2\n"
+	dir := project(t, files)
+	m := newMachine(t)
+	r := m.run("build", "-q", "--heal=false", dir)
+	if r.code == 0 || !strings.Contains(r.stderr, "statistics") {
+		t.Fatalf("exit code %d:\n%s", r.code, r.stderr)
+	}
+	b := m.build(dir)
+	if len(b.Healed) == 0 {
+		t.Fatal("nothing was healed")
+	}
+	for _, h := range b.Healed {
+		if !slices.Contains([]string{"statistics", "fractions", "numbers"}, h.Value) {
+			t.Errorf("%+v was added", h)
+		}
+	}
+}
+
+// What tests have imported is not there for the app's own code.
+func TestTestsHideWhatTheyBring(t *testing.T) {
+	files := maps.Clone(tested)
+	files["tests/test_mock.py"] = "import unittest.mock\n\nimport main\n\n\ndef test_mock():\n    assert main.has_unittest()\n"
+	m := newMachine(t)
+	m.overlook = func(p string) bool { return strings.Contains(p, "/unittest/") }
+	r := m.run("build", "-q", "--heal=false", project(t, files))
+	if r.code == 0 || !strings.Contains(r.stderr, "tests: python -m pytest") {
+		t.Errorf("exit code %d:\n%s", r.code, r.stderr)
+	}
+}
