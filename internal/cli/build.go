@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +33,7 @@ type buildFlags struct {
 	insecure bool
 	load     bool
 	noVerify bool
+	healed   bool // write what was healed to the project's settings
 	symbols  string
 	budget   report.Budget
 	dryRun   bool
@@ -66,6 +70,7 @@ Every setting can stand in pyproject.toml under [tool.exuvia]; see exuvia init.`
 	f.BoolVar(&b.insecure, "insecure", false, "push over plain HTTP also to other hosts than this")
 	f.BoolVar(&b.load, "load", false, "also load the image into the running Docker")
 	f.BoolVar(&b.noVerify, "no-verify", false, "name the image without comparing it with the unreduced app")
+	f.BoolVar(&b.healed, "write-healed", false, "write what had to be healed to [tool.exuvia], so that the next build needs no healing")
 	f.StringVar(&b.symbols, "symbols", "", "write the symbols that are stripped to this directory, by build id, as debuggers look for them")
 	budgetFlags(f, &b.budget, "what the name has now")
 	f.BoolVar(&b.dryRun, "dry-run", false, "install and analyse, then print the plan")
@@ -78,6 +83,11 @@ func (a *app) build(cmd *cobra.Command, dir string, b buildFlags) error {
 	req, err := a.request(dir, b)
 	if err != nil {
 		return err
+	}
+	if b.healed { // before the work
+		if err := canWriteHealed(req); err != nil {
+			return err
+		}
 	}
 	if b.dryRun {
 		p, err := work(a, func(p *pipeline.Pipeline) (*plan.Plan, error) { return p.Plan(cmd.Context(), req) })
@@ -93,10 +103,42 @@ func (a *app) build(cmd *cobra.Command, dir string, b buildFlags) error {
 		}
 		return err
 	}
-	if b.json {
-		return printJSON(cmd.OutOrStdout(), out)
+	wrote := ""
+	if b.healed && len(out.Healed) > 0 {
+		wrote, err = project.Extend(req.Path, healed(out.Healed))
 	}
-	return report.WriteText(cmd.OutOrStdout(), *out)
+	if b.json {
+		return errors.Join(printJSON(cmd.OutOrStdout(), out), err)
+	}
+	if err := errors.Join(report.WriteText(cmd.OutOrStdout(), *out), err); err != nil || wrote == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "what was healed is in [tool.exuvia] of %s\n", wrote)
+	return err
+}
+
+// canWriteHealed refuses a project whose settings could not be written to, or
+// would be hidden by those of the command line.
+func canWriteHealed(r pipeline.Request) error {
+	flags := map[string][]string{
+		report.SettingKeep: r.Settings.Keep, report.SettingSource: r.Settings.KeepSource, report.SettingDocstrings: r.Settings.KeepDocstrings,
+	}
+	names := slices.Sorted(maps.Keys(flags))
+	for _, name := range names {
+		if len(flags[name]) > 0 {
+			return fault.New(fault.Usage, "put "+name+" into [tool.exuvia] first", "--%s would win over the %s that --write-healed writes", name, name)
+		}
+	}
+	return project.CanExtend(r.Path, names...)
+}
+
+// healed are the settings that keep what was healed.
+func healed(list []report.Healed) map[string][]string {
+	out := make(map[string][]string)
+	for _, h := range list {
+		out[h.Setting] = append(out[h.Setting], h.Value)
+	}
+	return out
 }
 
 // request makes flags into what the pipeline is asked for.

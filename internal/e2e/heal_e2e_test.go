@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -102,6 +103,47 @@ except OSError:
 	}
 	if again.Size != b.Size {
 		t.Errorf("%d bytes where these are kept, healed %d", again.Size, b.Size)
+	}
+}
+
+// What was healed is written to the project's settings, so that the next build
+// keeps it from the start. A build that fails, or heals nothing, writes nothing.
+func TestWritesHealed(t *testing.T) {
+	m := newMachine(t)
+	missed := []string{"app/helper.py", "app/templates/page.html"}
+	m.overlook = func(p string) bool { return slices.Contains(missed, p) }
+	dir := project(t, leaning)
+	file := filepath.Join(dir, "pyproject.toml")
+	text := func() string {
+		t.Helper()
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	if r := m.run("build", "--python", "3.11", "--write-healed", "--heal=false", dir); r.code != 9 || text() != leaning["pyproject.toml"] {
+		t.Errorf("exit code %d\n%s\n%s", r.code, r.stderr, text())
+	}
+	first := m.build("--python", "3.11", "--write-healed", dir)
+	var kept []string
+	for _, h := range first.Healed {
+		kept = append(kept, h.Path)
+		if !strings.Contains(text(), strconv.Quote(h.Value)) {
+			t.Errorf("%+v is not in\n%s", h, text())
+		}
+	}
+	if slices.Sort(kept); !slices.Equal(kept, missed) || !strings.HasPrefix(text(), leaning["pyproject.toml"]) {
+		t.Fatalf("healed: %q\n%s", kept, text())
+	}
+	wrote := text()
+	second := m.build("--python", "3.11", "--write-healed", dir)
+	more := int64(len(wrote) - len(leaning["pyproject.toml"])) // the project's files are in the image
+	if second.Cached || !second.Verified || len(second.Healed) > 0 || second.Size != first.Size+more {
+		t.Errorf("cached: %v, verified: %v, healed: %+v, %d bytes, then %d", second.Cached, second.Verified, second.Healed, first.Size, second.Size)
+	}
+	if text() != wrote {
+		t.Errorf("it was %s\nand is %s", wrote, text())
 	}
 }
 

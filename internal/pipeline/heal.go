@@ -220,7 +220,8 @@ func (a *app) seen(f *finders) *observe.Finder {
 	return observe.NewFinder(f.tree, entries, a.observed, a.healed, f.files)
 }
 
-// overlook takes from a tree what a test wants the analysis not to have found.
+// overlook takes from a tree what a test wants the analysis not to have found;
+// what the settings keep stays.
 func (b *build) overlook(t *tree.Tree) *tree.Tree {
 	if b.Overlook == nil {
 		return t
@@ -230,6 +231,11 @@ func (b *build) overlook(t *tree.Tree) *tree.Tree {
 		mended[h.Path] = true
 		if e, ok := b.full.Resolve(h.Path); ok {
 			mended[e.Path] = true
+		}
+	}
+	for _, k := range b.project.Settings.Keep {
+		for _, p := range reach.Named(b.full, k) {
+			mended[p] = true
 		}
 	}
 	return t.Filter(func(e tree.Entry) bool { return e.IsDir() || !b.Overlook(e.Path) || mended[e.Path] })

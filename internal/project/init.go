@@ -2,13 +2,12 @@ package project
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/pelletier/go-toml/v2"
 
 	"exuvia/internal/fault"
@@ -93,22 +92,17 @@ func InitText() string {
 // read as TOML, is a [fault.Project].
 func Init(dir string) (string, error) {
 	name := filepath.Join(dir, "pyproject.toml")
-	root, err := os.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fault.New(fault.Project, "give a project directory", "%s does not exist", dir)
-	}
+	root, err := openRoot(dir)
 	if err != nil {
-		return "", fault.Wrap(err, fault.Project, "give a project directory", "opening the project")
+		return "", err
 	}
 	defer root.Close()
 	d := &detection{root: root}
 	var old []byte
-	mode := fs.FileMode(0o644)
-	if fi, err := root.Stat("pyproject.toml"); err == nil {
+	if _, err := root.Stat("pyproject.toml"); err == nil {
 		if old, err = d.read("pyproject.toml"); err != nil {
 			return "", err
 		}
-		mode = fi.Mode().Perm()
 	}
 	var has struct {
 		Tool struct {
@@ -126,7 +120,7 @@ func Init(dir string) (string, error) {
 	if err := toml.Unmarshal(text, &has); err != nil {
 		return "", fault.Wrap(err, fault.Project, `write [tool] as a table of its own, not inline`, "%s cannot take another table", name)
 	}
-	return name, replace(root, "pyproject.toml", text, mode)
+	return name, replace(root, "pyproject.toml", text)
 }
 
 // appendText adds a part to a file, after a blank line and with the line ends
@@ -146,19 +140,40 @@ func appendText(old []byte, part string) []byte {
 	return append(bytes.Clone(old), part...)
 }
 
-// replace writes a file in one move; where it is a link, the file it points to
-// is written.
-func replace(root *os.Root, name string, data []byte, mode fs.FileMode) error {
-	if target, err := root.Readlink(name); err == nil {
+// replace writes a file in one move, with the permissions of the one that it
+// replaces.
+func replace(root *os.Root, name string, data []byte) error {
+	f, err := pending(root, name)
+	if err != nil {
+		return unwritable(err, name)
+	}
+	defer f.Cleanup() //nolint:errcheck // the error that matters is another
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.CloseAtomicallyReplace()
+	}
+	return unwritable(err, name)
+}
+
+// maxLinks is how many links are followed, as Linux has it: path_resolution(7).
+const maxLinks = 40
+
+// pending begins a file that gets its name later; where that is a link, the name
+// of the file that it leads to.
+func pending(root *os.Root, name string) (*renameio.PendingFile, error) {
+	for range maxLinks {
+		target, err := root.Readlink(name)
+		if err != nil {
+			break
+		}
 		name = filepath.Join(filepath.Dir(name), target)
 	}
-	tmp := name + ".exuvia"
-	if err := root.WriteFile(tmp, data, mode); err != nil {
-		return fault.Wrap(err, fault.Project, "make the directory writable", "writing %s", name)
+	return renameio.NewPendingFile(name, renameio.WithRoot(root), renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
+}
+
+func unwritable(err error, name string) error {
+	if err == nil {
+		return nil
 	}
-	if err := root.Rename(tmp, name); err != nil {
-		_ = root.Remove(tmp) // the error that matters is the one of Rename
-		return fault.Wrap(err, fault.Project, "make the directory writable", "writing %s", name)
-	}
-	return nil
+	return fault.Wrap(err, fault.Project, "make the directory writable", "writing %s", name)
 }
