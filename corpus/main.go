@@ -1,6 +1,7 @@
 // Command corpus builds every application of this directory as the slim, the
 // PyInstaller and the lean image, the latter two compared with the unreduced
-// app, measures what came of it and prints a table. What an application is, and what it is asked,
+// app, runs tests of what it is about against the lean one, measures what came of
+// it and prints a table. What an application is, and what it is asked,
 // stands in its pyproject.toml. Images are kept in bin/corpus, so a second run
 // rebuilds only what has changed. It fails if any application does.
 package main
@@ -61,6 +62,7 @@ type row struct {
 	PSS          int64   `json:"pss"`
 	Checks       int     `json:"checks"`
 	Passed       int     `json:"passed"`
+	Tests        int     `json:"tests"`   // of what it is about, that passed
 	Healed       int     `json:"healed"`  // files that the analysis had missed
 	BuildSeconds float64 `json:"build_s"` // of the lean image, with its comparison
 	AllSeconds   float64 `json:"all_s"`   // of all three
@@ -140,8 +142,16 @@ func try(ctx context.Context, name string, starts int) row {
 }
 
 func (r *row) measure(ctx context.Context, dir string, starts int) error {
+	tests, err := readSuite(dir)
+	if err != nil {
+		return err
+	}
+	app := filepath.Join(images, "apps", r.Name)
+	if err := tests.beside(ctx, dir, app); err != nil {
+		return err
+	}
 	begin := time.Now()
-	lean, err := build(ctx, "--reference", r.Name+":lean", dir)
+	lean, err := build(ctx, slices.Concat([]string{"--reference", r.Name + ":lean"}, tests.flags(), []string{app})...)
 	r.BuildSeconds = time.Since(begin).Seconds()
 	if err != nil {
 		return err
@@ -149,6 +159,9 @@ func (r *row) measure(ctx context.Context, dir string, starts int) error {
 	r.Lean = size{lean.Size, lean.Download}
 	r.Checks = len(lean.Checks)
 	for _, c := range lean.Checks {
+		if strings.HasPrefix(c.Name, "tests: ") {
+			r.Tests += count(c.Detail)
+		}
 		if c.OK {
 			r.Passed++
 		}

@@ -13,16 +13,16 @@ import (
 // failed.
 func writeTable(out io.Writer, rows []row) error {
 	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(w, "APP\tSLIM\tDOWNLOAD\tLEAN\tDOWNLOAD\tLEAN/SLIM\tPYINSTALLER\tFIRST ANSWER\tUNREDUCED\tPSS\tCHECKS\tHEALED\tBUILD")
+	fmt.Fprintln(w, "APP\tSLIM\tDOWNLOAD\tLEAN\tDOWNLOAD\tLEAN/SLIM\tPYINSTALLER\tFIRST ANSWER\tUNREDUCED\tPSS\tCHECKS\tOWN TESTS\tHEALED\tBUILD")
 	for _, r := range rows {
 		if !r.OK {
-			fmt.Fprintf(w, "%s\tfailed\t\t\t\t\t\t\t\t\t\t\t%.0f s\n", r.Name, r.BuildSeconds)
+			fmt.Fprintf(w, "%s\tfailed\t\t\t\t\t\t\t\t\t\t\t\t%.0f s\n", r.Name, r.BuildSeconds)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\t%.0f ms\t%.0f ms\t%s\t%d of %d\t%d\t%.0f s\n", r.Name,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\t%.0f ms\t%.0f ms\t%s\t%d of %d\t%d\t%d\t%.0f s\n", r.Name,
 			report.Megabytes(r.Slim.Unpacked), report.Megabytes(r.Slim.Download),
 			report.Megabytes(r.Lean.Unpacked), report.Megabytes(r.Lean.Download),
-			100*r.Ratio, known(r.PyInstaller.Unpacked), r.FirstMS, r.FullMS, known(r.PSS), r.Passed, r.Checks, r.Healed, r.BuildSeconds)
+			100*r.Ratio, known(r.PyInstaller.Unpacked), r.FirstMS, r.FullMS, known(r.PSS), r.Passed, r.Checks, r.Tests, r.Healed, r.BuildSeconds)
 	}
 	if err := w.Flush(); err != nil {
 		return err

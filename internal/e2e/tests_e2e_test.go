@@ -37,14 +37,6 @@ def hidden():
     return __import__(name).mean([1, 3])
 
 
-def has_unittest():
-    try:
-        import unittest.mock
-    except ImportError:
-        return False
-    return True
-
-
 if __name__ == "__main__":
     main()
 `,
@@ -103,17 +95,5 @@ func TestTestsHeal(t *testing.T) {
 		if !slices.Contains([]string{"statistics", "fractions", "numbers"}, h.Value) {
 			t.Errorf("%+v was added", h)
 		}
-	}
-}
-
-// What tests have imported is not there for the app's own code.
-func TestTestsHideWhatTheyBring(t *testing.T) {
-	files := maps.Clone(tested)
-	files["tests/test_mock.py"] = "import unittest.mock\n\nimport main\n\n\ndef test_mock():\n    assert main.has_unittest()\n"
-	m := newMachine(t)
-	m.overlook = func(p string) bool { return strings.Contains(p, "/unittest/") }
-	r := m.run("build", "-q", "--heal=false", project(t, files))
-	if r.code == 0 || !strings.Contains(r.stderr, "tests: python -m pytest") {
-		t.Errorf("exit code %d:\n%s", r.code, r.stderr)
 	}
 }

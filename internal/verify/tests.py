@@ -4,9 +4,9 @@ It is found as sitecustomize, and gives way to the one that the app has. What
 the image has is taken from the image, also where the project's directory, in
 which tests run, has it too. What it lacks is there for tests alone, and for what
 came with them: the image's own code is told that there is no such module, as it
-would be without tests.
+would be without tests. (A module that tests have imported before it does is there
+for all: to hide that would take frames of ours in every traceback.)
 """
-import builtins
 import os
 import sys
 import _imp
@@ -130,30 +130,7 @@ class FromBeside:
                 yield d
 
 
-def lacks(name):
-    """Reports whether a module was brought by tests and is not in the image."""
-    if name == "__main__":
-        return False  # any module may ask for what was started
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return isinstance(file, str) and below(file, BESIDE)
-
-
-def guarded(name, globals=None, locals=None, fromlist=(), level=0):
-    """Imports as Python does, but hides from the image's code what tests have imported."""
-    module = plain_import(name, globals, locals, fromlist, level)
-    if globals and of_image(globals.get("__file__") or ""):
-        full = getattr(module, "__name__", name) if fromlist else name
-        if lacks(full):
-            raise ModuleNotFoundError("No module named %r" % full, name=full)
-        for n in fromlist or ():
-            if lacks("%s.%s" % (full, n)):
-                raise ImportError("cannot import name %r from %r" % (n, full), name=full)
-    return module
-
-
 image_path = [p for p in sys.path if p != os.path.dirname(__file__)]
-plain_import = builtins.__import__
 give_way()
 sys.meta_path.insert(0, FromImage)
 sys.meta_path.append(FromBeside)
-builtins.__import__ = guarded
