@@ -51,12 +51,10 @@ type options struct {
 
 // row is what came of one application. Sizes are in bytes.
 type row struct {
-	Name         string  `json:"name"`
-	Slim         size    `json:"slim"`
+	Name string `json:"name"`
+	others
 	Lean         size    `json:"lean"`
-	PyInstaller  size    `json:"pyinstaller"`                  // zero where its image fails
-	Frozen       string  `json:"pyinstaller_reason,omitempty"` // why it does
-	Ratio        float64 `json:"ratio"`                        // of the unpacked sizes
+	Ratio        float64 `json:"ratio"` // of the unpacked sizes
 	FirstMS      float64 `json:"first_ms"`
 	FullMS       float64 `json:"full_first_ms"` // of the unreduced app
 	PSS          int64   `json:"pss"`
@@ -65,7 +63,6 @@ type row struct {
 	Tests        int     `json:"tests"`   // of what it is about, that passed
 	Healed       int     `json:"healed"`  // files that the analysis had missed
 	BuildSeconds float64 `json:"build_s"` // of the lean image, with its comparison
-	AllSeconds   float64 `json:"all_s"`   // of all three
 	OK           bool    `json:"ok"`
 	Reason       string  `json:"reason,omitempty"` // why not
 }
@@ -167,19 +164,15 @@ func (r *row) measure(ctx context.Context, dir string, starts int) error {
 		}
 	}
 	r.Healed = len(lean.Healed)
-	frozen, err := build(ctx, "--variant", "pyinstaller", "--reference", r.Name+":pyinstaller", dir)
+	others, err := otherImages(ctx, r.Name, dir)
 	if err != nil {
-		r.Frozen = err.Error()
-	} else if r.PyInstaller = (size{frozen.Size, frozen.Download}); r.Lean.Unpacked > r.PyInstaller.Unpacked {
-		r.Reason = fmt.Sprintf("%s, larger than the %s of PyInstaller's image", report.Megabytes(lean.Size), report.Megabytes(frozen.Size))
+		return err
 	}
-	slim, err := build(ctx, "--variant", "slim", "--no-verify", "--reference", r.Name+":slim", dir)
-	if err != nil {
-		return fmt.Errorf("as slim: %w", err)
+	r.others = others
+	if r.Frozen == "" && r.Lean.Unpacked > r.PyInstaller.Unpacked {
+		r.Reason = fmt.Sprintf("%s, larger than the %s of PyInstaller's image", report.Megabytes(lean.Size), report.Megabytes(r.PyInstaller.Unpacked))
 	}
-	r.Slim = size{slim.Size, slim.Download}
-	r.Ratio = float64(lean.Size) / float64(slim.Size)
-	r.AllSeconds = time.Since(begin).Seconds()
+	r.Ratio = float64(lean.Size) / float64(r.Slim.Unpacked)
 	var series []struct {
 		FirstMS float64 `json:"first_ms"`
 		PSS     int64   `json:"pss"`

@@ -22,7 +22,7 @@ func writeTable(out io.Writer, rows []row) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f %%\t%s\t%.0f ms\t%.0f ms\t%s\t%d of %d\t%d\t%d\t%.0f s\n", r.Name,
 			report.Megabytes(r.Slim.Unpacked), report.Megabytes(r.Slim.Download),
 			report.Megabytes(r.Lean.Unpacked), report.Megabytes(r.Lean.Download),
-			100*r.Ratio, known(r.PyInstaller.Unpacked), r.FirstMS, r.FullMS, known(r.PSS), r.Passed, r.Checks, r.Tests, r.Healed, r.BuildSeconds)
+			100*r.Ratio, r.frozen(), r.FirstMS, r.FullMS, known(r.PSS), r.Passed, r.Checks, r.Tests, r.Healed, r.BuildSeconds)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -35,16 +35,35 @@ func writeTable(out io.Writer, rows []row) error {
 			fmt.Fprintf(out, "\n%s as PyInstaller's image failed: %s\n", r.Name, r.Frozen)
 		}
 	}
-	var builds float64
+	var lean, other float64
+	kept := 0
 	for _, r := range rows {
-		builds += r.AllSeconds
+		lean += r.BuildSeconds
+		if r.Kept {
+			kept++
+		} else {
+			other += r.OtherSeconds
+		}
 	}
-	_, err := fmt.Fprintf(out, "\nmedian of lean/slim: %.0f %%\nall images: %.0f s, without measuring\n", 100*medianRatio(rows), builds)
+	fmt.Fprintf(out, "\nmedian of lean/slim: %.0f %%\nlean images: %.0f s, with their comparison\nothers: %.0f s", 100*medianRatio(rows), lean, other)
+	if kept > 0 {
+		fmt.Fprintf(out, ", of %d applications as in the run before", kept)
+	}
+	_, err := fmt.Fprintln(out)
 	return err
 }
 
+// frozen is the size of PyInstaller's image, with a mark where that does not
+// behave as the app.
+func (r row) frozen() string {
+	if r.Frozen != "" {
+		return report.Megabytes(r.PyInstaller.Unpacked) + ", fails"
+	}
+	return report.Megabytes(r.PyInstaller.Unpacked)
+}
+
 // known is "–" for what there is not: the memory of a program that has ended
-// when it has answered, an image that does not work.
+// when it has answered.
 func known(bytes int64) string {
 	if bytes == 0 {
 		return "–"
