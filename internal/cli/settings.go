@@ -31,6 +31,7 @@ func settingFlags(f *pflag.FlagSet, s *project.Settings) {
 	f.StringArrayVar(&s.Tests, "tests", nil, "command of the project's tests, which have to pass in the image: \"python -m pytest\"")
 	f.StringArrayVar(&s.TestGroups, "test-groups", nil, `dependency group that only the tests need (default "dev" where there is one)`)
 	f.StringArrayVar(&s.TestExtras, "test-extras", nil, "extra of the project that only the tests need")
+	switchVar(f, &s.Hooks, "hooks", "keep what PyInstaller's hooks know of distributions; --hooks=false leaves it to the analysis (default true)")
 	switchVar(f, &s.Heal, "heal", "add what the image turns out to lack, and make it again; with --heal=false it is refused (default true)")
 	f.StringToStringVar(&s.Env, "env", nil, "environment variable of the image, KEY=value")
 	f.StringToStringVar(&s.Labels, "labels", nil, "label of the image, KEY=value")

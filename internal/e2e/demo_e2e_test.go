@@ -108,7 +108,7 @@ func TestWhy(t *testing.T) {
 	if out := m.must("why", "--json", "uvicorn.loops.auto"); !strings.Contains(out, `"chain"`) {
 		t.Errorf("why --json gives no chain:\n%s", out)
 	}
-	if out := m.must("why", "--not", "doctest"); !strings.Contains(out, "cut by the table") {
+	if out := m.must("why", "--not", "doctest"); !strings.Contains(out, "cut by a rule") {
 		t.Errorf("why --not doctest: %s", out)
 	}
 	if r := m.run("why", "no.such.module"); r.code != 14 {

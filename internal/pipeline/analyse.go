@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"exuvia/internal/fault"
+	"exuvia/internal/knowledge"
 	"exuvia/internal/plan"
 	"exuvia/internal/project"
 	"exuvia/internal/pydata"
@@ -46,6 +47,7 @@ func (a *app) newFinders(ctx context.Context, t *tree.Tree) (*finders, error) {
 		return nil, fmt.Errorf("reading distributions: %w", err)
 	}
 	f.byName = map[string][]reach.Finder{
+		"knowledge": {knowledge.NewFinder(t, a.hooks, f.imports.File)},
 		"pyimport":  {f.imports},
 		"pydata":    {f.data, programFinder{t, a.project.Name}, a.seen(f)},
 		"sharedlib": libraryFinders(t),
@@ -154,7 +156,7 @@ func (f *finders) needs(g *reach.Graph) plan.Needs {
 			continue
 		}
 		switch g.Kind(p) {
-		case pydata.KindData:
+		case pydata.KindData, knowledge.KindHook:
 			n.Data = append(n.Data, p)
 			packages[path.Base(path.Dir(p))] = true
 		case sharedlib.KindNeeded, sharedlib.KindDlopen:

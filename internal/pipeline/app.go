@@ -13,6 +13,7 @@ import (
 	"exuvia/internal/base"
 	"exuvia/internal/fault"
 	"exuvia/internal/install"
+	"exuvia/internal/knowledge"
 	"exuvia/internal/observe"
 	"exuvia/internal/plan"
 	"exuvia/internal/project"
@@ -45,6 +46,8 @@ type app struct {
 	roots       variant.Roots
 	needs       plan.Needs
 	observed    observe.Observation // what runs have shown beside
+	hooks       []knowledge.Hook    // what others know of its distributions
+	unasked     bool                // hooks were wanted, and could not be asked
 	healed      []report.Healed     // what images of it turned out to lack
 	notes       []report.Note
 	inputs      []report.Input
@@ -78,6 +81,11 @@ func (a *app) study(ctx context.Context) error {
 	}
 	if s := a.project.Settings; len(s.Observe) > 0 || len(s.Observations) > 0 {
 		if err := a.phases(ctx, &a.timings, phase{"observe", "observing the unreduced app", a.learn}); err != nil {
+			return err
+		}
+	}
+	if s := a.project.Settings.Hooks; s == nil || *s {
+		if err := a.phases(ctx, &a.timings, phase{"hooks", "asking what others know of its distributions", a.askHooks}); err != nil {
 			return err
 		}
 	}

@@ -304,7 +304,7 @@ func (b *build) publish(ctx context.Context) error {
 	if err := b.Store.Tag(b.out.Reference, b.out.Digest); err != nil {
 		return err
 	}
-	if b.out.Verified && !b.out.Cached {
+	if b.out.Verified && !b.out.Cached && !b.unasked {
 		if err := b.Cache.Record("build", b.key, b.out.Digest); err != nil {
 			return err
 		}

@@ -112,7 +112,7 @@ func (b *build) runSteps(ctx context.Context) (engine.Trees, error) {
 	trees[plan.TreeApp] = b.installed.App
 	for _, s := range b.plan.Systems {
 		b.Progress("assembling the tools: %s", s.Name)
-		if trees[s.Name], err = b.toolSystem(ctx, s); err != nil {
+		if trees[s.Name], err = b.toolSystem(ctx, s, b.full); err != nil {
 			return nil, err
 		}
 	}
@@ -147,19 +147,19 @@ func (b *build) stepFault(err error) error {
 	}
 }
 
-// toolSystem makes a root for steps.
-func (b *build) toolSystem(ctx context.Context, s plan.ToolSystem) (*tree.Tree, error) {
-	ref := b.system.Ref
+// toolSystem makes a root for steps, of which app is the system with the app.
+func (a *app) toolSystem(ctx context.Context, s plan.ToolSystem, app *tree.Tree) (*tree.Tree, error) {
+	ref := a.system.Ref
 	if s.Suite != "" {
 		ref = "debian:" + s.Suite
 	}
-	packages, err := b.Bases.Tools(ctx, ref, s.Packages, b.platform)
+	packages, err := a.Bases.Tools(ctx, ref, s.Packages, a.platform)
 	if err != nil || s.Bare {
 		return packages.Tree, err
 	}
-	parts := []*tree.Tree{packages.Tree, b.full}
+	parts := []*tree.Tree{packages.Tree, app}
 	if s.Lock != "" {
-		tool, err := b.installer.Tool(ctx, s.Name, s.Lock, b.system, b.runtime)
+		tool, err := a.installer.Tool(ctx, s.Name, s.Lock, a.system, a.runtime)
 		if err != nil {
 			return nil, err
 		}

@@ -41,6 +41,7 @@ var documented = []setting{
 	{"tests", `["python -m pytest"]`, "commands of the project's tests, run in its directory, which have to pass in the image as in the unreduced app"},
 	{"test-groups", `["test"]`, "dependency groups that only the tests need; \"dev\" where there is one"},
 	{"test-extras", `["test"]`, "extras of the project that only the tests need"},
+	{"hooks", `true`, "whether what PyInstaller's hooks know of distributions is kept"},
 	{"heal", `true`, "whether what an image turns out to lack is added, and the image made again"},
 	{"env", `{ LOG_LEVEL = "info" }`, "environment variables of the image"},
 	{"labels", `{ "org.opencontainers.image.source" = "https://example.com/app" }`, "labels of the image"},

@@ -97,6 +97,7 @@ type Settings struct {
 	Tests          []string          `toml:"tests" json:"tests,omitempty"`                    // command lines of the project's tests, which have to pass in the image
 	TestGroups     []string          `toml:"test-groups" json:"testGroups,omitempty"`         // dependency groups for Tests alone; "dev" where there is one and neither is set
 	TestExtras     []string          `toml:"test-extras" json:"testExtras,omitempty"`         // extras for Tests alone
+	Hooks          *bool             `toml:"hooks" json:"hooks,omitempty"`                    // nil is true: what hooks of PyInstaller name is kept
 	Heal           *bool             `toml:"heal" json:"heal,omitempty"`                      // nil is true: what an image turns out to lack is added
 	Env            map[string]string `toml:"env" json:"env,omitempty"`
 	Labels         map[string]string `toml:"labels" json:"labels,omitempty"`

@@ -238,6 +238,13 @@ func (f *Finder) Module(file string) (string, bool) {
 	return name, ok
 }
 
+// File is the file that importing a module by its full name loads. Namespace
+// packages and built-in modules have none.
+func (f *Finder) File(module string) (string, bool) {
+	m, ok := f.mods.find(module)
+	return f.mods.spell(m.file), ok && m.file != ""
+}
+
 // DataUse says, for a file that was looked into, how it gets at data files:
 // "importlib.resources", "__file__", or "" where it does not.
 func (f *Finder) DataUse(file string) string {

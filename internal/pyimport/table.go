@@ -116,8 +116,9 @@ var implicit = map[string][]string{
 	"encodings":       {"encodings.*"},
 }
 
-// unseen are imports of single packages that no rule can see, by the module
-// that makes them, with the words that follow its name in `exuvia why`. Names
+// unseen are imports of single packages that no rule can see and no hook that
+// counts names (PyInstaller's for Django lists all of Django, see package
+// knowledge), by the module that makes them, with the words that follow its name in `exuvia why`. Names
 // are as in [implicit].
 var unseen = map[string]struct {
 	why   string

@@ -178,7 +178,7 @@ func (g *Graph) WhyNot(x string) Absence {
 	for _, c := range g.cuts {
 		if c.To == p {
 			a.By = append(a.By, c.From)
-			a.Text = fmt.Sprintf("cut by the table: %s (named at %s)", c.Cut, c.Note)
+			a.Text = fmt.Sprintf("cut by a rule: %s (named at %s)", c.Cut, c.Note)
 		}
 	}
 	if len(a.By) > 0 {

@@ -193,7 +193,7 @@ func queries(t *testing.T, g *Graph) {
 	}
 	not := map[string]Absence{
 		"json.decoder": {Verdict: In, Path: "l/json/decoder.py", Text: "l/json/decoder.py is in the image"},
-		"pdb":          {Verdict: Cut, Path: "l/pdb.py", By: []string{"app/main.py"}, Text: "cut by the table: pdb is a developer module (named at app/main.py:2)"},
+		"pdb":          {Verdict: Cut, Path: "l/pdb.py", By: []string{"app/main.py"}, Text: "cut by a rule: pdb is a developer module (named at app/main.py:2)"},
 		"bdb":          {Verdict: Chained, Path: "l/bdb.py", By: []string{"l/pdb.py"}, Text: "l/bdb.py is only needed by l/pdb.py, which is out"},
 		"l/odd.py":     {Verdict: Unnamed, Path: "l/odd.py", Text: "nothing kept needs l/odd.py"},
 		"orjson":       {Verdict: NotThere, By: []string{"app/main.py"}, Text: "orjson was never in the system with the app, though app/main.py asks for it"},

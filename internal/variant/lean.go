@@ -32,7 +32,7 @@ the project was tested with.`,
 var leanPasses = []string{"docs", "dpkg", "bytecode", "strip", "rpath", "archive", "dedupe"}
 
 // leanFinders are all there are: nothing else looks for what lean needs.
-var leanFinders = []string{"pyimport", "sharedlib", "pydata"}
+var leanFinders = []string{"pyimport", "sharedlib", "pydata", "knowledge"}
 
 func planLean(_ context.Context, in Input) (*plan.Plan, error) {
 	return &plan.Plan{

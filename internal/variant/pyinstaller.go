@@ -41,6 +41,12 @@ noexec, and stays as the parent of the app's process.`,
 	Plan:     planPyInstaller("pyinstaller-onefile", true),
 }
 
+// Hooks is the tool system that PyInstaller's hooks are asked in. What they need
+// to see which libraries a file has is in it.
+func Hooks() plan.ToolSystem {
+	return plan.ToolSystem{Name: "PyInstaller", Packages: []string{"bash", "libc-bin"}, Lock: pyinstallerLock}
+}
+
 // frozenPasses leave bytecode to the tools, which have it inside.
 var frozenPasses = []string{"docs", "dpkg", "strip", "rpath", "dedupe"}
 
