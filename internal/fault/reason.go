@@ -4,7 +4,9 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strings"
 	"syscall"
+	"unicode"
 )
 
 // Reason is what err says to somebody who does not know the program: the word
@@ -19,7 +21,20 @@ func Reason(err error) string {
 		return errno.Error()
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err.Error()
+		return Reason(u.Err)
 	}
 	return err.Error()
+}
+
+// maxMessage bounds what is shown of a message that another program sent, in
+// characters.
+const maxMessage = 400
+
+// Clip makes one printable line of what another program said.
+func Clip(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " ")
+	if r := []rune(s); len(r) > maxMessage {
+		s = string(r[:maxMessage]) + "…"
+	}
+	return s
 }

@@ -108,7 +108,7 @@ func (d Daemon) unreachable(ctx context.Context, err error) error {
 	case client.IsErrConnectionFailed(err):
 		return fault.New(fault.Publish, noDaemon, "no Docker answers at %s", host)
 	}
-	return fault.New(fault.Publish, noDaemon, "Docker at %s does not answer as it should: %s", host, clip(err.Error()))
+	return fault.New(fault.Publish, noDaemon, "Docker at %s does not answer as it should: %s", host, fault.Clip(err.Error()))
 }
 
 // load sends the image. Docker answers 200 before it has looked at what it
@@ -126,7 +126,7 @@ func load(ctx context.Context, c *client.Client, img v1.Image) error {
 	}()
 	answer, err := c.ImageLoad(ctx, r, client.ImageLoadWithQuiet(true))
 	if err != nil {
-		return errors.New(clip(err.Error()))
+		return errors.New(fault.Clip(err.Error()))
 	}
 	defer answer.Close()
 	return loadError(answer)
@@ -153,9 +153,9 @@ func loadError(r io.Reader) error {
 		case err != nil:
 			return fmt.Errorf("reading its answer: %w", err)
 		case line.ErrorDetail.Message != "":
-			return errors.New(clip(line.ErrorDetail.Message))
+			return errors.New(fault.Clip(line.ErrorDetail.Message))
 		case line.Error != "":
-			return errors.New(clip(line.Error))
+			return errors.New(fault.Clip(line.Error))
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"io"
 	"strings"
 	"syscall"
-	"unicode"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -112,16 +111,4 @@ func (s stopping) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return s.w.Write(p)
-}
-
-// maxMessage bounds what is shown of a message that another program sent.
-const maxMessage = 400
-
-// clip makes one printable line of what another program said.
-func clip(s string) string {
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " ")
-	if r := []rune(s); len(r) > maxMessage {
-		s = string(r[:maxMessage]) + "…"
-	}
-	return s
 }

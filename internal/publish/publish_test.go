@@ -103,17 +103,3 @@ func TestStoppedIsNoFault(t *testing.T) {
 		}
 	}
 }
-
-func TestClip(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"plain", "plain"},
-		{" a\n\tb ", "a b"},
-		{"\x1b[31mred", "[31mred"},
-		{"", ""},
-		{strings.Repeat("é", maxMessage+1), strings.Repeat("é", maxMessage) + "…"},
-	} {
-		if got := clip(c.in); got != c.want {
-			t.Errorf("clip(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-}

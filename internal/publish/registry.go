@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"syscall"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"exuvia/internal/fault"
+	"exuvia/internal/registry"
 )
 
 // RegistryOptions are how a registry is spoken to. The zero value works.
@@ -66,34 +66,11 @@ func (r *Registry) Publish(ctx context.Context, img v1.Image) (string, error) {
 		return "", fmt.Errorf("hashing image: %w", err)
 	}
 	err = remote.Write(r.tag, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(r.o.Keychain),
-		remote.WithTransport(guard{r.o.Transport, r.o.Insecure}), remote.WithUserAgent("exuvia"))
+		remote.WithTransport(registry.Guard{Next: r.o.Transport, Insecure: r.o.Insecure}), remote.WithUserAgent("exuvia"))
 	if err != nil {
 		return "", r.failed(ctx, err)
 	}
 	return r.tag.String() + "@" + digest.String(), nil
-}
-
-// guard keeps credentials and images from crossing a network in the clear.
-// go-containerregistry falls back to plain HTTP for private addresses and
-// follows redirects.
-type guard struct {
-	next     http.RoundTripper
-	insecure bool
-}
-
-// errClear is a request that the guard refused.
-var errClear = errors.New("plain HTTP to another host")
-
-func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !g.insecure && !loopback(r.URL.Hostname()) {
-		return nil, errClear
-	}
-	return g.next.RoundTrip(r)
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // failed says what went wrong with a push. Errors of the transport are taken
@@ -114,7 +91,7 @@ func (r *Registry) failed(ctx context.Context, err error) error {
 	)
 	switch {
 	case errors.As(err, &cert): // before an answer: this machine is asked without TLS too
-		return problem("add its CA to those of this machine, or set SSL_CERT_FILE", "the certificate of %s is not trusted: %s", host, clip(cert.Err.Error()))
+		return problem("add its CA to those of this machine, or set SSL_CERT_FILE", "the certificate of %s is not trusted: %s", host, fault.Clip(cert.Err.Error()))
 	case errors.As(err, &answer):
 		return answered(answer, host, problem)
 	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
@@ -123,12 +100,12 @@ func (r *Registry) failed(ctx context.Context, err error) error {
 		return problem("check the name and the network", "no address is known of %s", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return problem("check the port, and that the registry runs", "%s refuses connections", host)
-	case errors.Is(err, errClear):
+	case errors.Is(err, registry.ErrClear):
 		return problem("if plain HTTP is meant, give --insecure", "%s wants plain HTTP", host)
 	case timeout(err):
 		return problem("check the network, and proxies", "%s does not answer in time", host)
 	}
-	return problem("check the network, and try again", "%s", clip(plainText(err)))
+	return problem("check the network, and try again", "%s", fault.Clip(fault.Reason(err)))
 }
 
 // answered is what a registry's refusal means.
@@ -137,7 +114,7 @@ func answered(e *transport.Error, host string, problem func(hint, format string,
 	if len(e.Errors) > 0 {
 		said = strings.ToLower(string(e.Errors[0].Code)) + ": " + e.Errors[0].Message
 	}
-	said = clip(strings.TrimSuffix(cmp.Or(said, fmt.Sprintf("status %d", e.StatusCode)), ": "))
+	said = fault.Clip(strings.TrimSuffix(cmp.Or(said, fmt.Sprintf("status %d", e.StatusCode)), ": "))
 	switch e.StatusCode {
 	case http.StatusUnauthorized:
 		return problem("run: docker login "+host, "%s wants other credentials (%s)", host, said)
@@ -156,12 +133,4 @@ func answered(e *transport.Error, host string, problem func(hint, format string,
 func timeout(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) && n.Timeout()
-}
-
-// plainText is the text of an error without the URL it happened at.
-func plainText(err error) string {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return plainText(u.Err)
-	}
-	return err.Error()
 }

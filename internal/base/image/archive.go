@@ -78,7 +78,7 @@ func (s *Images) saved(ctx context.Context, w wanted, a *archive, ref string) (f
 		err = json.Unmarshal(manifest, &list)
 	}
 	if err != nil {
-		return found{}, fault.New(fault.Base, archiveHint, "%s is no archive of docker save: %s", w.ref, clip(err.Error()))
+		return found{}, fault.New(fault.Base, archiveHint, "%s is no archive of docker save: %s", w.ref, fault.Clip(err.Error()))
 	}
 	line, err := w.line(list, ref)
 	if err != nil {
@@ -271,7 +271,7 @@ func (a *archive) index(ctx context.Context) error {
 func (a *archive) file(name string) (io.ReadCloser, error) {
 	m, ok := a.members[path.Clean(name)]
 	if !ok {
-		return nil, &fs.PathError{Op: "open", Path: clip(name), Err: fs.ErrNotExist}
+		return nil, &fs.PathError{Op: "open", Path: fault.Clip(name), Err: fs.ErrNotExist}
 	}
 	return io.NopCloser(io.NewSectionReader(a.f, m.offset, m.size)), nil
 }
@@ -279,7 +279,7 @@ func (a *archive) file(name string) (io.ReadCloser, error) {
 // document reads a small member.
 func (a *archive) document(name string) ([]byte, error) {
 	if m := a.members[path.Clean(name)]; m.size > maxDocument {
-		return nil, fmt.Errorf("%s has more than %d bytes", clip(name), maxDocument)
+		return nil, fmt.Errorf("%s has more than %d bytes", fault.Clip(name), maxDocument)
 	}
 	f, err := a.file(name)
 	if err != nil {

@@ -32,7 +32,7 @@ func (s *Images) docker(ctx context.Context, w wanted, ref string) (found, error
 	info, err := c.ImageInspect(ctx, ref)
 	switch {
 	case errdefs.IsNotFound(err):
-		return found{}, fault.New(fault.Base, "docker images lists what there is; docker pull fetches more", "Docker has no image %s", clip(ref))
+		return found{}, fault.New(fault.Base, "docker images lists what there is; docker pull fetches more", "Docker has no image %s", fault.Clip(ref))
 	case err != nil:
 		return found{}, w.refused(ctx, err)
 	}
@@ -94,7 +94,7 @@ func (s *Images) silent(ctx context.Context, err error) error {
 	case client.IsErrConnectionFailed(err):
 		return fault.New(fault.Base, dockerHint, "no Docker answers at %s", host)
 	}
-	return fault.New(fault.Base, dockerHint, "Docker at %s does not answer as it should: %s", host, clip(err.Error()))
+	return fault.New(fault.Base, dockerHint, "Docker at %s does not answer as it should: %s", host, fault.Clip(err.Error()))
 }
 
 // refused is the error of what Docker will not do.
@@ -102,5 +102,5 @@ func (w wanted) refused(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("reading the base %s: %w", w.ref, cause)
 	}
-	return fault.New(fault.Base, dockerFailed, "reading the base %s: Docker says: %s", w.ref, clip(err.Error()))
+	return fault.New(fault.Base, dockerFailed, "reading the base %s: Docker says: %s", w.ref, fault.Clip(err.Error()))
 }

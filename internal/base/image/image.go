@@ -226,7 +226,7 @@ func called(p v1.Platform) string {
 	if p.OS == "" || p.Architecture == "" {
 		return "a platform that it does not name"
 	}
-	return clip(p.String())
+	return fault.Clip(p.String())
 }
 
 // describe finds out what is in an image.
@@ -281,7 +281,7 @@ func (w wanted) failed(ctx context.Context, err error) error {
 	if onDisk(err) {
 		return fmt.Errorf(what+": %w", w.ref, err)
 	}
-	return &fault.Error{Kind: fault.Base, What: fmt.Sprintf(what+": %s", w.ref, clip(fault.Reason(err))), Hint: "name an image that Docker can read too", Err: err}
+	return &fault.Error{Kind: fault.Base, What: fmt.Sprintf(what+": %s", w.ref, fault.Clip(fault.Reason(err))), Hint: "name an image that Docker can read too", Err: err}
 }
 
 // local names a file of this machine in reports, which do not say where it is.

@@ -461,33 +461,6 @@ func TestImagesThatLie(t *testing.T) {
 	wantFault(t, err, fault.Base, "layer 1")
 }
 
-// Credentials and images do not cross a network in the clear.
-func TestNoPlainHTTP(t *testing.T) {
-	asked := false
-	g := guard{roundTrip(func(*http.Request) (*http.Response, error) { asked = true; return nil, io.EOF })}
-	for url, ok := range map[string]bool{
-		"http://10.0.0.1/v2/": false, "http://registry.example/v2/": false, "http://localhost:5000/v2/": true, "http://127.0.0.1/": true,
-		"http://[::1]:5000/": true, "https://registry.example/v2/": true,
-	} {
-		asked = false
-		q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := g.RoundTrip(q)
-		if resp != nil {
-			resp.Body.Close()
-		}
-		if asked != ok || errors.Is(err, errClear) == ok {
-			t.Errorf("%s: asked %v, error %v", url, asked, err)
-		}
-	}
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestIs(t *testing.T) {
 	for ref, want := range map[string]bool{
 		"python:3.12-slim": true, "registry.example/team/x": true, "localhost:5000/x:1": true, "oci:dir": true, "docker-archive:x.tar": true, "oci-archive:X.tar:y": true,

@@ -45,7 +45,7 @@ func (s *Images) imported(ctx context.Context, w wanted, a *archive, line saved,
 	for _, name := range line.Layers {
 		d, err := a.layer(ctx, s.o.Cache, name, left)
 		if err != nil {
-			return found{}, w.unreadable(fmt.Errorf("layer %s: %w", clip(name), err))
+			return found{}, w.unreadable(fmt.Errorf("layer %s: %w", fault.Clip(name), err))
 		}
 		left -= d.Size
 		m.Layers = append(m.Layers, d)

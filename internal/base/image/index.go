@@ -65,7 +65,7 @@ func (w wanted) choose(list []v1.Descriptor) (v1.Descriptor, error) {
 	if have == "" {
 		have = "no platform that it names"
 	}
-	return v1.Descriptor{}, fault.New(fault.Base, "choose a base for this platform, or build for another with --platform", "%s is for %s, not for %s", w.ref, clip(have), w.platform.String())
+	return v1.Descriptor{}, fault.New(fault.Base, "choose a base for this platform, or build for another with --platform", "%s is for %s, not for %s", w.ref, fault.Clip(have), w.platform.String())
 }
 
 // isImage reports whether a line of an index may be an image. The type of

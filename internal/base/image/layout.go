@@ -58,7 +58,7 @@ func (w wanted) inLayout(tag string, open func(name string) (io.ReadCloser, erro
 	blobs := oci.Blobs(func(d v1.Hash) (io.ReadCloser, error) { return open(path.Join("blobs", d.Algorithm, d.Hex)) })
 	index, err := readIndex(open)
 	if err != nil {
-		return nil, fault.New(fault.Base, "name what an OCI layout is in, with its index.json", "%s is no OCI layout: %s", w.ref, clip(fault.Reason(err)))
+		return nil, fault.New(fault.Base, "name what an OCI layout is in, with its index.json", "%s is no OCI layout: %s", w.ref, fault.Clip(fault.Reason(err)))
 	}
 	list, err := w.tagged(index.Manifests, tag)
 	if err != nil {
@@ -136,7 +136,7 @@ func listed(names []string) string {
 	if len(names) == 0 {
 		return "those that have a name (there is none)"
 	}
-	return clip(strings.Join(names, ", "))
+	return fault.Clip(strings.Join(names, ", "))
 }
 
 // unreadable is the error of a layout that is not whole.
@@ -148,5 +148,5 @@ func (w wanted) unreadable(err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		kind = fault.Integrity
 	}
-	return &fault.Error{Kind: kind, What: fmt.Sprintf("reading the base %s: %s", w.ref, clip(err.Error())), Hint: "write the layout again; something in it is missing or damaged", Err: err}
+	return &fault.Error{Kind: kind, What: fmt.Sprintf("reading the base %s: %s", w.ref, fault.Clip(err.Error())), Hint: "write the layout again; something in it is missing or damaged", Err: err}
 }

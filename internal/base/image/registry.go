@@ -9,10 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -20,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"exuvia/internal/fault"
+	"exuvia/internal/registry"
 )
 
 // parse reads a reference as docker pull does.
@@ -58,7 +57,7 @@ type puller struct {
 
 func (r puller) options(ctx context.Context) []remote.Option {
 	return []remote.Option{
-		remote.WithContext(ctx), remote.WithAuthFromKeychain(r.o.Keychain), remote.WithTransport(guard{r.o.Transport}), remote.WithUserAgent("exuvia"),
+		remote.WithContext(ctx), remote.WithAuthFromKeychain(r.o.Keychain), remote.WithTransport(registry.Guard{Next: r.o.Transport}), remote.WithUserAgent("exuvia"),
 	}
 }
 
@@ -75,7 +74,7 @@ func (r puller) digest(ctx context.Context) (v1.Hash, error) {
 	var last string
 	if context.Cause(ctx) == nil && away(err) && r.o.Cache.Lookup("base-tag", key(r.name.Name()), &last) {
 		if d, bad := v1.NewHash(last); bad == nil {
-			r.o.Log.Warn("registry not reached", "reference", r.name.Name(), "digest", last, "error", plainText(err))
+			r.o.Log.Warn("registry not reached", "reference", r.name.Name(), "digest", last, "error", fault.Reason(err))
 			r.o.Progress("%s is not reached; %s is what it was the last time, %s", r.name.Context().RegistryStr(), r.ref, last)
 			return d, nil
 		}
@@ -146,22 +145,6 @@ func (r puller) announce(img v1.Image) {
 	r.o.Progress("downloading %s (up to %.1f MB)", r.ref, float64(size)/1e6)
 }
 
-// guard keeps credentials and images from crossing a network in the clear.
-// go-containerregistry falls back to plain HTTP for private addresses and
-// follows redirects.
-type guard struct{ next http.RoundTripper }
-
-// errClear is a request that the guard refused.
-var errClear = errors.New("plain HTTP to another host")
-
-func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
-	ip := net.ParseIP(r.URL.Hostname())
-	if r.URL.Scheme != "https" && r.URL.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, errClear
-	}
-	return g.next.RoundTrip(r)
-}
-
 // away reports whether a registry was not reached, or cannot answer now.
 func away(err error) bool {
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
@@ -171,7 +154,7 @@ func away(err error) bool {
 		return false
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
-		return !errors.Is(err, errClear)
+		return !errors.Is(err, registry.ErrClear)
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
@@ -206,7 +189,7 @@ func (w wanted) unreached(err error) error {
 	)
 	switch {
 	case errors.As(err, &cert):
-		return problem(fault.Network, "add its CA to those of this machine, or set SSL_CERT_FILE", "the certificate of %s is not trusted: %s", host, clip(cert.Err.Error()))
+		return problem(fault.Network, "add its CA to those of this machine, or set SSL_CERT_FILE", "the certificate of %s is not trusted: %s", host, fault.Clip(cert.Err.Error()))
 	case errors.As(err, &answer):
 		return answered(answer, host, problem)
 	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
@@ -215,12 +198,12 @@ func (w wanted) unreached(err error) error {
 		return problem(fault.Network, "check the name and the network", "no address is known of %s", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return problem(fault.Network, "check the port, and that the registry runs", "%s refuses connections", host)
-	case errors.Is(err, errClear):
+	case errors.Is(err, registry.ErrClear):
 		return problem(fault.Network, "use a registry with TLS; plain HTTP is for this machine only", "%s wants plain HTTP", host)
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return problem(fault.Network, "check the network, and proxies", "%s does not answer in time", host)
 	case away(err):
-		return problem(fault.Network, "check the network, and try again", "%s", clip(plainText(err)))
+		return problem(fault.Network, "check the network, and try again", "%s", fault.Clip(fault.Reason(err)))
 	}
 	return nil
 }
@@ -231,7 +214,7 @@ func answered(e *transport.Error, host string, problem func(kind fault.Kind, hin
 	if len(e.Errors) > 0 {
 		said = strings.ToLower(string(e.Errors[0].Code)) + ": " + e.Errors[0].Message
 	}
-	said = clip(strings.TrimSuffix(cmp.Or(said, fmt.Sprintf("status %d", e.StatusCode)), ": "))
+	said = fault.Clip(strings.TrimSuffix(cmp.Or(said, fmt.Sprintf("status %d", e.StatusCode)), ": "))
 	switch e.StatusCode {
 	case http.StatusUnauthorized:
 		return problem(fault.Base, "check the name; if it is private, run: docker login "+host, "%s wants other credentials (%s)", host, said)
@@ -243,24 +226,4 @@ func answered(e *transport.Error, host string, problem func(kind fault.Kind, hin
 		return problem(fault.Network, "wait, or log in: docker login "+host, "%s has had too many requests (%s)", host, said)
 	}
 	return problem(fault.Network, "try again, or look into the registry's log", "%s answers with status %d (%s)", host, e.StatusCode, said)
-}
-
-// plainText is the text of an error without the URL it happened at.
-func plainText(err error) string {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return plainText(u.Err)
-	}
-	return err.Error()
-}
-
-// maxMessage bounds what is shown of a message that another program sent.
-const maxMessage = 400
-
-// clip makes one printable line of what another program said.
-func clip(s string) string {
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " ")
-	if r := []rune(s); len(r) > maxMessage {
-		s = string(r[:maxMessage]) + "…"
-	}
-	return s
 }
