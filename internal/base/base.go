@@ -22,5 +22,11 @@ type Base struct {
 	Inputs map[string]string
 }
 
+// More is what a system gets beside what its name says.
+type More struct {
+	Packages  []string // names of packages of its distribution
+	Libraries []string // names of libraries: "libpq.so.5", or "libmagic.so" where any version does
+}
+
 // Scratch is the empty base.
 func Scratch() *Base { return &Base{Ref: "scratch", Tree: &tree.Tree{}} }

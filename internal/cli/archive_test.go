@@ -18,7 +18,7 @@ func tiny() debarchive.Suite {
 	s := debarchive.Suite{Name: "bookworm"}
 	for _, name := range []string{
 		"base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "grep", "libc-bin", "libc6", "mawk",
-		"netbase", "sed", "tzdata", "python3",
+		"ncurses-base", "netbase", "sed", "tzdata", "python3",
 	} {
 		s.Packages = append(s.Packages, debarchive.Package{Name: name, Files: []debarchive.File{{Path: "./usr/share/doc/" + name + "/copyright", Body: "free"}}})
 	}

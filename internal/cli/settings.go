@@ -15,6 +15,7 @@ func settingFlags(f *pflag.FlagSet, s *project.Settings) {
 	f.StringArrayVarP(&s.Entry, "entry", "e", nil, `entry point: "main.py", "module:func", "uvicorn app.main:app"; may be repeated, the first is the image's`)
 	f.StringVar(&s.Python, "python", "", `Python version, "3.11"`)
 	f.StringVar(&s.System, "system", "", `what the app is installed on: "debian:bookworm", an image with Python, a directory or tarball that holds a CPython`)
+	f.StringArrayVar(&s.Packages, "packages", nil, `Debian package to add to the system, "git"; may be repeated`)
 	f.StringVar(&s.Base, "base", "", `what the image sits on: "scratch", "debian:bookworm-slim", an image: "HOST/NAME:TAG", "oci:DIR", "docker-archive:FILE", "docker:NAME"`)
 	f.StringVar(&s.Platform, "platform", "", `platform of the image, "linux/amd64"`)
 	f.StringVar(&s.Name, "name", "", "name of the image")

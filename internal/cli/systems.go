@@ -116,12 +116,16 @@ func (s *systems) Tools(ctx context.Context, ref string, packages []string, p v1
 	return s.archive.System(ctx, s.suiteOf(ref), packages, p)
 }
 
-// WithLibraries implements pipeline.Bases.
-func (s *systems) WithLibraries(ctx context.Context, system *base.Base, sonames []string, p v1.Platform) (*base.Base, error) {
-	if !strings.HasPrefix(system.Ref, "debian:") {
-		return system, nil
+// With implements pipeline.Bases.
+func (s *systems) With(ctx context.Context, system *base.Base, more base.More, p v1.Platform) (*base.Base, error) {
+	switch {
+	case strings.HasPrefix(system.Ref, "debian:"):
+		return s.archive.With(ctx, system.Ref, more, p)
+	case len(more.Packages) > 0:
+		return nil, fault.New(fault.Base, "install them in that system, or take one that exuvia assembles, such as debian:"+toolSuite,
+			"packages cannot be added to the system %s", system.Ref)
 	}
-	return s.archive.WithLibraries(ctx, system.Ref, sonames, p)
+	return system, nil
 }
 
 // suiteOf is the suite that tools for a system come from.

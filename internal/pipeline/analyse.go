@@ -18,6 +18,7 @@ import (
 	"exuvia/internal/pyimport"
 	"exuvia/internal/reach"
 	"exuvia/internal/sharedlib"
+	"exuvia/internal/sysdata"
 	"exuvia/internal/tree"
 	"exuvia/internal/variant"
 )
@@ -49,15 +50,39 @@ func (a *app) newFinders(ctx context.Context, t *tree.Tree) (*finders, error) {
 	f.byName = map[string][]reach.Finder{
 		"knowledge": {knowledge.NewFinder(t, a.hooks, f.imports.File)},
 		"pyimport":  {f.imports},
-		"pydata":    {f.data, programFinder{t, a.project.Name}, a.seen(f)},
-		"sharedlib": libraryFinders(t),
+		"pydata":    {f.data, programFinder{t, a.own}, a.seen(f)},
 	}
-	return f, nil
+	f.byName["sharedlib"], err = a.libraryFinders(t)
+	return f, err
 }
 
-// libraryFinders are those that know nothing of Python.
-func libraryFinders(t *tree.Tree) []reach.Finder {
-	return []reach.Finder{sharedlib.New(t), sslFinder{t}}
+// libraryFinders are those that know nothing of Python's modules.
+func (a *app) libraryFinders(t *tree.Tree) ([]reach.Finder, error) {
+	data, err := sysdata.New(sysdata.Input{Tree: t, Own: a.own, Locales: a.setLocales()})
+	if err != nil {
+		return nil, err
+	}
+	return []reach.Finder{sharedlib.New(t), data}, nil
+}
+
+// own reports whether an entry is the project's own.
+func (a *app) own(e tree.Entry) bool {
+	return e.From.Kind == tree.Project || e.From.Kind == tree.Dist && e.From.Name == a.project.Name
+}
+
+// setLocales are the locales that the environment of the image, or of its
+// probe, sets.
+func (a *app) setLocales() []string {
+	var out []string
+	for _, env := range []map[string]string{a.project.Settings.Env, a.project.Settings.Probe.Env} {
+		for k, v := range env {
+			if k == "LANG" || k == "LC_ALL" || strings.HasPrefix(k, "LC_") {
+				out = append(out, v)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // named picks the finders that a plan names; nil is all of them.
@@ -118,7 +143,7 @@ func (a *app) findRoots() (variant.Roots, error) {
 	return variant.Roots{
 		Contract: append(contract(a.full), sharedlib.ContractRoots(a.full)...),
 		Python:   append(pythonContract(a.full, a.runtime), pyimport.RuntimeRoots(a.runtime, a.full)...),
-		Own:      append(projectRoots(a.installed.App, a.project.Name), kept...),
+		Own:      slices.Concat(a.projectRoots(), a.packageRoots(), kept),
 		Entries:  a.entryRoots(),
 	}, nil
 }
@@ -127,6 +152,22 @@ func (a *app) entryRoots() []plan.Root {
 	var out []plan.Root
 	for i, argv := range a.entrypoints {
 		out = append(out, plan.Root{Path: strings.TrimPrefix(argv[0], "/"), Why: "entry point " + a.project.Entries[i].Spec})
+	}
+	return out
+}
+
+// packageRoots are the files of the packages that the settings add to the
+// system, less what only compiles, and locales, which are kept as they are
+// named. What these packages depend on is found from there.
+func (a *app) packageRoots() []plan.Root {
+	var out []plan.Root
+	for e := range a.system.Tree.All() {
+		if e.IsDir() || e.From.Kind != tree.Deb || strings.HasSuffix(e.From.Name, "-dev") || strings.HasPrefix(e.Path, "usr/lib/locale/") {
+			continue
+		}
+		if slices.Contains(a.project.Settings.Packages, e.From.Name) {
+			out = append(out, plan.Root{Path: e.Path, Why: "kept by the settings: package " + e.From.Name})
+		}
 	}
 	return out
 }

@@ -34,6 +34,7 @@ type app struct {
 	platform    v1.Platform
 	project     *project.Project
 	system      *base.Base // has the Python
+	libraries   []string   // what it was given beside what its name says
 	tools       *base.Base // binutils and patchelf, for the system's files
 	installer   Installer
 	runtime     *python.Runtime
@@ -131,7 +132,10 @@ func (a *app) chooseSystem(ctx context.Context) error {
 	if a.system, err = a.Bases.Base(ctx, ref, a.platform); err != nil {
 		return err
 	}
-	return a.system.CanInstall()
+	if err := a.system.CanInstall(); err != nil || len(s.Packages) == 0 {
+		return err
+	}
+	return a.extend(ctx)
 }
 
 // baseAsSystem makes the base the system too if the project can run on its
@@ -173,12 +177,8 @@ func (a *app) installApp(ctx context.Context) error {
 	}
 	a.notes = append(a.notes, a.installed.Notes...)
 	a.inputs = append(inputs(a.system), a.installed.Inputs...)
-	made, err := contractFiles(a.system.Tree)
-	if err != nil {
+	if err := a.overlay(); err != nil {
 		return err
-	}
-	if a.full, err = tree.Overlay(a.system.Tree, made, a.installed.App); err != nil {
-		return fmt.Errorf("putting the app on %s: %w", a.system.Ref, err)
 	}
 	if err := verify.User(a.full, a.project.Settings.User); err != nil {
 		return fault.New(fault.Usage, "give numbers, UID:GID, or a user that the system has", "%v", err)
@@ -189,6 +189,18 @@ func (a *app) installApp(ctx context.Context) error {
 			return err
 		}
 		a.entrypoints = append(a.entrypoints, argv)
+	}
+	return nil
+}
+
+// overlay puts the app on its system: the unreduced app.
+func (a *app) overlay() error {
+	made, err := contractFiles(a.system.Tree)
+	if err != nil {
+		return err
+	}
+	if a.full, err = tree.Overlay(a.system.Tree, made, a.installed.App); err != nil {
+		return fmt.Errorf("putting the app on %s: %w", a.system.Ref, err)
 	}
 	return nil
 }
@@ -224,8 +236,29 @@ func inputs(b *base.Base) []report.Input {
 	return out
 }
 
-// analyse walks from the entry points and the contract.
+// analyse finds what the app needs, once more where that is a library which
+// the system did not have.
 func (a *app) analyse(ctx context.Context) error {
+	if err := a.walk(ctx); err != nil {
+		return err
+	}
+	added, err := a.addNamed(ctx)
+	if err == nil && added {
+		err = a.walk(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for _, n := range a.finders.imports.Notes() {
+		if !slices.Contains(a.notes, n) { // an app that is healed is analysed again
+			a.notes = append(a.notes, n)
+		}
+	}
+	return nil
+}
+
+// walk goes from the entry points and the contract.
+func (a *app) walk(ctx context.Context) error {
 	var err error
 	if a.finders, err = a.newFinders(ctx, a.full); err != nil {
 		return err
@@ -241,10 +274,5 @@ func (a *app) analyse(ctx context.Context) error {
 		return walked(err)
 	}
 	a.found, a.needs = a.graph.Tree(), a.finders.needs(a.graph)
-	for _, n := range a.finders.imports.Notes() {
-		if !slices.Contains(a.notes, n) { // an app that is healed is analysed again
-			a.notes = append(a.notes, n)
-		}
-	}
 	return nil
 }

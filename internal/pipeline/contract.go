@@ -1,15 +1,12 @@
 package pipeline
 
 import (
-	"context"
 	"fmt"
-	"path"
 	"strconv"
 	"strings"
 
 	"exuvia/internal/plan"
 	"exuvia/internal/python"
-	"exuvia/internal/reach"
 	"exuvia/internal/tree"
 )
 
@@ -99,35 +96,12 @@ func pythonContract(t *tree.Tree, rt *python.Runtime) []plan.Root {
 // projectRoots are all files of the user's own: what is in the project is
 // there because the user wants it, and code finds its own files in ways no
 // analysis sees. What the user does not want is excluded by the settings.
-func projectRoots(app *tree.Tree, dist string) []plan.Root {
+func (a *app) projectRoots() []plan.Root {
 	var out []plan.Root
-	for e := range app.All() {
-		if e.IsDir() {
-			continue
-		}
-		if e.From.Kind == tree.Project || e.From.Kind == tree.Dist && e.From.Name == dist {
+	for e := range a.installed.App.All() {
+		if !e.IsDir() && a.own(e) {
 			out = append(out, plan.Root{Path: e.Path, Why: "the project's own file"})
 		}
 	}
 	return out
-}
-
-// sslFinder keeps the CA bundle where OpenSSL is kept: code that verifies a
-// certificate names no file.
-type sslFinder struct{ t *tree.Tree }
-
-var caPaths = []string{"etc/ssl/certs/ca-certificates.crt", "usr/lib/ssl/cert.pem", "usr/lib/ssl/certs", "etc/ssl/openssl.cnf", "usr/lib/ssl/openssl.cnf"}
-
-// Find implements reach.Finder.
-func (f sslFinder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, error) {
-	if !strings.HasPrefix(path.Base(e.Path), "libssl.so") && !strings.HasPrefix(path.Base(e.Path), "_ssl.") {
-		return nil, nil
-	}
-	var out []reach.Edge
-	for _, p := range caPaths {
-		if _, ok := f.t.Lookup(p); ok {
-			out = append(out, reach.Edge{To: p, Kind: "contract", Note: "OpenSSL's default trust"})
-		}
-	}
-	return out, nil
 }

@@ -31,10 +31,10 @@ type Bases interface {
 	// Tools assembles the packages, with what they depend on, from the suite
 	// that ref is of.
 	Tools(ctx context.Context, ref string, packages []string, p v1.Platform) (*base.Base, error)
-	// WithLibraries gives the system with the libraries of these sonames, as
-	// far as the suite that it is of has them. One that is of no suite stays
-	// as it is.
-	WithLibraries(ctx context.Context, system *base.Base, sonames []string, p v1.Platform) (*base.Base, error)
+	// With gives the system that the reference of this one names with more
+	// in it: packages, which it has to have, and libraries as far as its suite
+	// has them. One that is of no suite takes no packages, and stays as it is.
+	With(ctx context.Context, system *base.Base, more base.More, p v1.Platform) (*base.Base, error)
 	// SystemFor chooses the system for a project: the newest released one
 	// whose Python the versions allow.
 	SystemFor(ctx context.Context, requires, pin string) (string, error)

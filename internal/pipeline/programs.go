@@ -14,8 +14,8 @@ import (
 // where it hands a command to one, and programs that it names. What
 // dependencies could start is legion, and hardly any app has them do it.
 type programFinder struct {
-	t    *tree.Tree
-	dist string // the project, where it is installed as a distribution
+	t   *tree.Tree
+	own func(tree.Entry) bool // whether a file is the project's
 }
 
 const kindProgram = "program" // of edges
@@ -34,8 +34,7 @@ var (
 
 // Find implements [reach.Finder].
 func (f programFinder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, error) {
-	own := e.From.Kind == tree.Project || e.From.Kind == tree.Dist && e.From.Name == f.dist
-	if !own || path.Ext(e.Path) != ".py" || !e.IsRegular() || e.Size > maxProgramSource {
+	if !f.own(e) || path.Ext(e.Path) != ".py" || !e.IsRegular() || e.Size > maxProgramSource {
 		return nil, nil
 	}
 	text, err := e.ReadAll(maxProgramSource)
@@ -48,7 +47,10 @@ func (f programFinder) Find(_ context.Context, e tree.Entry) ([]reach.Edge, erro
 	}
 	for _, m := range starts.FindAllSubmatch(text, -1) {
 		name := string(m[1]) + string(m[2]) + string(m[3]) + string(m[4]) // one of them matched
-		out = f.program(out, []string{"usr/local/bin/" + name, "usr/bin/" + name, "bin/" + name}, "starts "+name)
+		n := len(out)
+		if out = f.program(out, []string{"usr/local/bin/" + name, "usr/bin/" + name, "bin/" + name}, "starts "+name); len(out) == n {
+			out = append(out, reach.Edge{Missing: name, Kind: kindProgram, Optional: true})
+		}
 	}
 	if startsAny.Match(text) {
 		out = f.scripts(out, text)

@@ -91,7 +91,7 @@ func (b *build) walk(ctx context.Context, roots []plan.Root) error {
 // are made anew only where something of Python is looked for.
 func (b *build) chooseFinders(ctx context.Context) ([]reach.Finder, error) {
 	if slices.Equal(b.plan.Finders, []string{"sharedlib"}) {
-		return libraryFinders(b.walked), nil
+		return b.libraryFinders(b.walked)
 	}
 	f := b.finders
 	if b.walked != b.full {
@@ -191,9 +191,17 @@ func planFiles(p *plan.Plan) (engine.Trees, error) {
 
 // noteMissing looks at what is needed and not there. A library that no system
 // package brings would show only when it is loaded; a missing module is what
-// many projects live with, and the comparison sees whether this one does.
+// many projects live with, and the comparison sees whether this one does. A
+// program that is missing is so in the unreduced app too, where no comparison
+// sees it.
 func (b *build) noteMissing() {
 	for _, m := range b.graph.Missing() {
+		if m.Kind == kindProgram {
+			b.out.Notes = append(b.out.Notes, report.Note{
+				Where: "analyse", Path: m.From,
+				Text: "starts " + m.Missing + ", which the system does not have; [tool.exuvia] packages adds the Debian package that has it",
+			})
+		}
 		if m.Optional || m.Kind != sharedlib.KindNeeded && m.Kind != sharedlib.KindLoader {
 			continue
 		}

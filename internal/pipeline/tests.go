@@ -63,7 +63,7 @@ func union(a, b []string) []string {
 func (a *app) ownModules() []string {
 	dirs := append(a.scriptPath(), a.runtime.Site)
 	var out []string
-	for _, p := range projectRoots(a.installed.App, a.project.Name) {
+	for _, p := range a.projectRoots() {
 		for _, dir := range dirs {
 			rest, ok := strings.CutPrefix(p.Path, dir+"/")
 			if !ok {

@@ -25,6 +25,7 @@ var documented = []setting{
 	{"entry", `["main.py"]`, `ways into the project, the image starts the first: "main.py", "pkg.mod", "pkg.mod:func", "uvicorn app.main:app"`},
 	{"python", `"3.11"`, "version of Python, in place of .python-version"},
 	{"system", `"debian:bookworm"`, "what the app is installed on: a Debian suite, or a directory or tarball that holds a CPython"},
+	{"packages", `["git", "fonts-dejavu-core", "locales-all"]`, "Debian packages to add to the system, for what the app starts or opens; libraries are found by themselves"},
 	{"base", `"scratch"`, "what the image sits on"},
 	{"platform", `"linux/amd64"`, "platform of the image"},
 	{"name", `"my-app"`, "name of the image, in place of the project's"},

@@ -80,7 +80,8 @@ type Settings struct {
 	Variant        string            `toml:"variant" json:"variant,omitempty"` // way to make the image
 	Entry          []string          `toml:"entry" json:"entry,omitempty"`
 	Python         string            `toml:"python" json:"python,omitempty"`
-	System         string            `toml:"system" json:"system,omitempty"` // "debian:bookworm", a directory, a tarball
+	System         string            `toml:"system" json:"system,omitempty"`     // "debian:bookworm", a directory, a tarball
+	Packages       []string          `toml:"packages" json:"packages,omitempty"` // of the system's distribution, beside what the system has
 	Base           string            `toml:"base" json:"base,omitempty"`
 	Platform       string            `toml:"platform" json:"platform,omitempty"`
 	Name           string            `toml:"name" json:"name,omitempty"` // image name

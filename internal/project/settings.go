@@ -98,7 +98,9 @@ func mergeStruct(dst, over reflect.Value) {
 var (
 	platform = regexp.MustCompile(`^linux/[a-z0-9]+(/v[0-9]+)?$`)
 	user     = regexp.MustCompile(`^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$`)
-	variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+	// debianPackage is a name as of Debian policy 5.6.1.
+	debianPackage = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+	variable      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 )
 
 // oneOf reports whether a setting has one of the values, or none.
@@ -137,6 +139,11 @@ func (s Settings) Check() error {
 	for _, p := range s.Ports {
 		if p < 1 || p > 65535 {
 			return bad("ports", "TCP ports from 1 to 65535", p)
+		}
+	}
+	for _, name := range s.Packages {
+		if !debianPackage.MatchString(name) {
+			return bad("packages", `names of Debian packages such as "git"`, name)
 		}
 	}
 	for _, w := range s.Writable {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"exuvia/internal/ldcache"
 	"exuvia/internal/tree"
 )
 
@@ -20,7 +21,7 @@ type Cached struct {
 // look. What the loader would not find with its cache either is not its
 // subject: another file brings it along.
 func NeedCache(t, full *tree.Tree) ([]Cached, error) {
-	extra := configured(full)
+	extra := ldcache.Configured(full)
 	if len(extra) == 0 {
 		return nil, nil
 	}
@@ -60,7 +61,7 @@ func CacheEnv(t, full *tree.Tree) (string, error) {
 		return "", err
 	}
 	var dirs []string
-	for _, d := range configured(full) {
+	for _, d := range ldcache.Configured(full) {
 		needed := func(c Cached) bool { return slices.Contains(c.Dirs, d) }
 		if slices.ContainsFunc(cached, needed) && !slices.Contains(dirs, "/"+d) {
 			dirs = append(dirs, "/"+d)

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"exuvia/internal/elffile"
+	"exuvia/internal/ldcache"
 	"exuvia/internal/tree"
 )
 
@@ -128,18 +129,6 @@ func spool(r io.Reader, size int64) (at io.ReaderAt, done func(), err error) {
 // errSize says that a tree is wrong about a file.
 var errSize = errors.New("the file has another size than its entry says")
 
-// triplets are Debian's multiarch names (wiki.debian.org/Multiarch/Tuples).
-var triplets = map[elf.Machine]string{elf.EM_X86_64: "x86_64-linux-gnu", elf.EM_AARCH64: "aarch64-linux-gnu"}
-
-// builtin are the directories that Debian's loader knows without its cache.
-func builtin(m elf.Machine) []string {
-	dirs := []string{"lib", "usr/lib", "lib64", "usr/lib64"}
-	if t, ok := triplets[m]; ok {
-		dirs = append([]string{"lib/" + t, "usr/lib/" + t}, dirs...)
-	}
-	return dirs
-}
-
 // search is where a loader looks in a tree.
 type search struct {
 	t     *tree.Tree
@@ -171,7 +160,7 @@ func (s search) dirs(from *object) []string {
 	if len(from.RunPath) > 0 {
 		first, second = second, first
 	}
-	return slices.Concat(first, second, s.extra, builtin(from.Machine))
+	return slices.Concat(first, second, s.extra, ldcache.Builtin(from.Machine))
 }
 
 // own are the directories that from itself names, and those whose DT_RPATH it
@@ -199,43 +188,4 @@ func expand(p, file string) string {
 		p = strings.ReplaceAll(p, r[0], r[1])
 	}
 	return strings.TrimPrefix(path.Clean("/"+p), "/")
-}
-
-// configured lists the directories of etc/ld.so.conf, whose cache the loader
-// of the unreduced system has.
-func configured(t *tree.Tree) []string {
-	var dirs []string
-	seen := make(map[string]bool)
-	var read func(name string)
-	read = func(name string) {
-		e, ok := t.Resolve(name)
-		if !ok || !e.IsRegular() || seen[e.Path] || len(seen) > 1000 {
-			return
-		}
-		seen[e.Path] = true
-		data, err := e.ReadAll(1 << 20)
-		if err != nil {
-			return // not a configuration that a loader would read either
-		}
-		for line := range strings.Lines(string(data)) {
-			line, _, _ = strings.Cut(line, "#")
-			f := strings.Fields(line)
-			switch {
-			case len(f) == 2 && f[0] == "include":
-				pattern := strings.TrimPrefix(path.Join("/etc", f[1]), "/")
-				if path.IsAbs(f[1]) {
-					pattern = f[1][1:]
-				}
-				for _, c := range t.Children(path.Dir(pattern)) {
-					if ok, err := path.Match(pattern, c.Path); ok && err == nil {
-						read(c.Path)
-					}
-				}
-			case len(f) == 1 && path.IsAbs(f[0]):
-				dirs = append(dirs, path.Clean(f[0])[1:])
-			}
-		}
-	}
-	read("etc/ld.so.conf")
-	return dirs
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"exuvia/internal/elffile"
+	"exuvia/internal/ldcache"
 	"exuvia/internal/plan"
 	"exuvia/internal/reach"
 	"exuvia/internal/tree"
@@ -38,7 +39,7 @@ type Finder struct {
 // New makes a finder for t, the unreduced system with the app on it.
 func New(t *tree.Tree) *Finder {
 	f := &Finder{
-		search: search{t: t, extra: configured(t)}, byName: make(map[string][]string),
+		search: search{t: t, extra: ldcache.Configured(t)}, byName: make(map[string][]string),
 		inherited: make(map[string][]string), known: make(map[string]*object),
 	}
 	for e := range t.All() {
@@ -215,7 +216,7 @@ func (f *Finder) plugins(o *object) ([]reach.Edge, error) {
 		if !slices.Contains(symbols, elffile.Symbol{Name: l.symbol}) || l.not != nil && l.not.MatchString(o.Soname) {
 			continue
 		}
-		for _, dir := range builtin(o.Machine) {
+		for _, dir := range ldcache.Builtin(o.Machine) {
 			if e, ok := f.search.t.Resolve(path.Join(dir, l.dir)); ok && e.IsDir() {
 				out = append(out, reach.Edge{To: e.Path, Kind: KindDlopen, Note: l.note, Optional: true})
 			}
@@ -228,7 +229,7 @@ func (f *Finder) plugins(o *object) ([]reach.Edge, error) {
 // the argument of find_library.
 var (
 	literal     = regexp.MustCompile(`["'](lib[\w.+-]+\.so(?:\.\d+)*)["']`)
-	findLibrary = regexp.MustCompile(`find_library\(\s*["']([\w.+-]+)["']`)
+	findLibrary = regexp.MustCompile(`(?:find_library|dlopen)\(\s*["']([\w.+-]+)["']`)
 )
 
 func (f *Finder) source(e tree.Entry) ([]reach.Edge, error) {
@@ -243,15 +244,24 @@ func (f *Finder) source(e tree.Entry) ([]reach.Edge, error) {
 	for _, m := range literal.FindAllStringSubmatch(string(data), -1) {
 		names = append(names, m[1])
 	}
+	asked := len(names)
 	for _, m := range findLibrary.FindAllStringSubmatch(string(data), -1) {
+		if name, _, _ := strings.Cut(m[1], ".so"); strings.HasPrefix(m[1], "lib") && name != m[1] {
+			continue // a literal, as above
+		}
 		names = append(names, "lib"+m[1]+".so")
 	}
 	var out []reach.Edge
-	for _, n := range names {
-		for _, p := range f.matching(n) {
-			next := edge(f.search.t, p, KindDlopen, fmt.Sprintf("%q in %s", n, e.Path))
+	for i, n := range names {
+		note := fmt.Sprintf("%q in %s", n, e.Path)
+		paths := f.matching(n)
+		for _, p := range paths {
+			next := edge(f.search.t, p, KindDlopen, note)
 			next.Optional = true
 			out = append(out, next)
+		}
+		if len(paths) == 0 && (i >= asked || soname.MatchString(n)) {
+			out = append(out, reach.Edge{Missing: n, Kind: KindDlopen, Note: note, Optional: true})
 		}
 	}
 	return append(out, f.finding(e, string(data))...), nil
@@ -273,16 +283,30 @@ func (f *Finder) finding(e tree.Entry, source string) []reach.Edge {
 	return out
 }
 
-// matching lists the libraries called name, or name with a version behind it.
+// matching lists the libraries that are meant by a name.
 func (f *Finder) matching(name string) []string {
 	var out []string
 	for n, paths := range f.byName {
-		if n == name || strings.HasPrefix(n, name+".") {
+		if means(name, n) {
 			out = append(out, paths...)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// means reports whether name, as a source has it, is that of a file, or that
+// without its version.
+func means(name, file string) bool { return file == name || strings.HasPrefix(file, name+".") }
+
+// Has reports whether t has a library that a source may mean by this name.
+func Has(t *tree.Tree, name string) bool {
+	for e := range t.All() {
+		if !e.IsDir() && means(name, path.Base(e.Path)) {
+			return true
+		}
+	}
+	return false
 }
 
 // contractPaths are what the C library leans on without naming it, or names

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"exuvia/internal/ldcache"
 	"exuvia/internal/plan"
 	"exuvia/internal/reach"
 	"exuvia/internal/testkit/elfgen"
@@ -183,7 +184,7 @@ func TestWalkFindsWhatLoadsByOtherWays(t *testing.T) {
 		tree.File(lib+"gconv/EUC-JP.so", 0o644, nil, tree.Origin{}),
 		elfAt("site/tls.so", elfgen.Library{Exports: []string{"OSSL_PROVIDER_load"}, Soname: "libtls.so"}, numpy),
 		tree.File(lib+"ossl-modules/legacy.so", 0o644, nil, tree.Origin{}),
-		tree.File("app/main.py", 0o644, []byte("ctypes.util.find_library('m')"), tree.Origin{}),
+		tree.File("app/main.py", 0o644, []byte("ctypes.util.find_library('m'); CDLL('libmagic.so.1'); CDLL('libplain.so'); ffi.dlopen('fast'); ffi.dlopen('libfast.so.1')"), tree.Origin{}),
 		tree.File("usr/sbin/ldconfig", 0o755, nil, tree.Origin{}), tree.Symlink("sbin", "usr/sbin", tree.Origin{}),
 		tree.File("etc/ld.so.cache", 0o644, nil, tree.Origin{}),
 	)
@@ -207,7 +208,8 @@ func TestWalkFindsWhatLoadsByOtherWays(t *testing.T) {
 	for _, m := range g.Missing() {
 		missing = append(missing, m.From+" needs "+m.Missing)
 	}
-	if len(missing) != 2 || missing[0] != "site/d.so needs libc.so.6 with GLIBC_2.99" || !strings.HasPrefix(missing[1], "site/broken.so needs what its headers say: ") {
+	if len(missing) != 4 || missing[0] != "site/d.so needs libc.so.6 with GLIBC_2.99" || missing[1] != "app/main.py needs libm.so" ||
+		missing[2] != "app/main.py needs libmagic.so.1" || !strings.HasPrefix(missing[3], "site/broken.so needs what its headers say: ") {
 		t.Errorf("missing: %q", missing)
 	}
 	lines, err := Missing(tr)
@@ -216,6 +218,15 @@ func TestWalkFindsWhatLoadsByOtherWays(t *testing.T) {
 	}
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "site/broken.so cannot be loaded: ") }) {
 		t.Errorf("%q does not name the broken file", lines)
+	}
+}
+
+func TestHas(t *testing.T) {
+	tr := system(t, tree.File(lib+"libmagic.so.1", 0o644, nil, tree.Origin{}))
+	for name, want := range map[string]bool{"libmagic.so": true, "libmagic.so.1": true, "libmagic.so.2": false, "libmag.so": false} {
+		if got := Has(tr, name); got != want {
+			t.Errorf("has %s: %v, want %v", name, got, want)
+		}
 	}
 }
 
@@ -281,7 +292,7 @@ func FuzzConfigured(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, dir := range configured(tr) {
+		for _, dir := range ldcache.Configured(tr) {
 			if strings.HasPrefix(dir, "/") || strings.HasPrefix(dir, "../") {
 				t.Errorf("%q is no path in a tree", dir)
 			}

@@ -174,12 +174,19 @@ func crash(a answer) string {
 	return last
 }
 
+// lacksSystem matches what programs say that find no library or program of the
+// system.
+var lacksSystem = regexp.MustCompile(`(?i)cannot open shared object file|cannot load library|librar(y|ies)\b.* (not found|missing)|(failed to|could not|cannot|unable to) (find|locate|load) \S*lib|no library called|bad \w+ executable|No such file or directory: '[\w.+-]+'$|executable .*not found|unsupported locale`)
+
 // noStart is the error for an unreduced app that does not start. Log is what
 // it printed.
 func (v *verifier) noStart(name, why, log string) error {
 	hint := startHint
 	if strings.HasPrefix(why, "ModuleNotFoundError") {
 		hint = "add what brings the module to the dependencies, or the module itself to the project"
+	}
+	if lacksSystem.MatchString(why) || lacksSystem.MatchString(engine.LastLines(log, 40)) {
+		hint = "name the Debian package of what it lacks under [tool.exuvia] packages, such as \"git\" or \"libmagic1\"; if that is not it, " + hint
 	}
 	return &fault.Error{
 		Kind: fault.Start, What: fmt.Sprintf("the unreduced project does not start: %s: %s", name, oneLine(why)), Hint: hint,

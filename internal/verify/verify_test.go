@@ -304,6 +304,21 @@ func TestHelpThatIsNone(t *testing.T) {
 	if _, err := Run(t.Context(), in); err == nil || !strings.Contains(err.Error(), "does not start: main: KeyError") {
 		t.Errorf("error is %v", err)
 	}
+	for said, packages := range map[string]bool{
+		"ImportError: failed to find libmagic.  Check your installation":                              true,
+		"OSError: no library called \"cairo-2\" was found":                                            true,
+		"OSError: libzbar.so.0: cannot open shared object file: No such file or directory":            true,
+		"FileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'":                            true,
+		"FileNotFoundError: [Errno 2] No such file or directory: '/data/config.toml'":                 false,
+		"ImportError: cannot import name 'x' from 'y' (/usr/local/lib/python3.11/dist-packages/y.py)": false,
+	} {
+		in, _ = input(t, ends(traceback+"\n"+said+"\n"), ends(""))
+		_, err := Run(t.Context(), in)
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || strings.Contains(f.Hint, "[tool.exuvia] packages") != packages {
+			t.Errorf("%s: error is %v, to hint at packages: %v", said, err, packages)
+		}
+	}
 	serves := func([]string, string) app { return app{serve: demo(nil)} }
 	in, _ = input(t, serves, serves)
 	checks, err := Run(t.Context(), in)

@@ -32,7 +32,7 @@ func assemble(packages []*unpacked, f Flavour, arch string) (*tree.Tree, error) 
 	if t, err = layout(t, arch); err != nil {
 		return nil, err
 	}
-	return finish(t, packages, f)
+	return finish(t, packages, f, arch)
 }
 
 // layered is the slow way, for packages that reach a directory through a link

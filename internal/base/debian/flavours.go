@@ -33,7 +33,7 @@ var scriptsOnly = []string{"debconf", "debconf-2.0", "dpkg", "install-info", "op
 // core is what any system needs for commands to run in it.
 var core = []string{
 	"base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "grep", "libc-bin", "libc6", "mawk",
-	"netbase", "sed", "tzdata",
+	"ncurses-base", "netbase", "sed", "tzdata",
 }
 
 // Flavours lists the named systems.

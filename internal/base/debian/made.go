@@ -2,18 +2,20 @@ package debian
 
 import (
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
+	"exuvia/internal/ldcache"
 	"exuvia/internal/tree"
 )
 
 // finish adds what the maintainer scripts of the packages would have made. It
 // never changes a file that a package has.
-func finish(t *tree.Tree, packages []*unpacked, f Flavour) (*tree.Tree, error) {
+func finish(t *tree.Tree, packages []*unpacked, f Flavour, arch string) (*tree.Tree, error) {
 	m := &maker{t: t}
 	m.directories()
 	m.copies()
@@ -30,7 +32,27 @@ func finish(t *tree.Tree, packages []*unpacked, f Flavour) (*tree.Tree, error) {
 	if !f.Programs {
 		m.add = slices.DeleteFunc(m.add, f.drops)
 	}
-	return t.With(m.add...)
+	t, err := t.With(m.add...)
+	if err != nil {
+		return nil, err
+	}
+	return withCache(t, arch)
+}
+
+// machines are what ELF files of an architecture are for.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// withCache adds the loader's cache, which libc-bin's trigger would have made,
+// where there is a program to read it.
+func withCache(t *tree.Tree, arch string) (*tree.Tree, error) {
+	if _, ok := t.Resolve("sbin/ldconfig"); !ok {
+		return t, nil
+	}
+	cache, err := ldcache.Make(t, machines[arch])
+	if err != nil || cache == nil {
+		return t, err
+	}
+	return t.With(tree.File(ldcache.Path, 0o644, cache, made("libc-bin")))
 }
 
 // maker gathers entries to add to t.
