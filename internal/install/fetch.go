@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"exuvia/internal/cas"
+	"exuvia/internal/download"
 	"exuvia/internal/fault"
 	"exuvia/internal/project"
 )
@@ -30,13 +31,8 @@ import (
 // Limits of a download.
 const (
 	maxFile  = 8 << 30 // bytes of a distribution file; the largest seen are below 3 GiB
-	tries    = 4
-	stall    = 60 * time.Second // without a byte
 	parallel = 8
 )
-
-// errStalled ends a download in which nothing moves.
-var errStalled = fmt.Errorf("nothing came for %s", stall)
 
 // fetcher downloads files whose hashes are known into the cache. It is the
 // only one that is told credentials beside the steps that resolve, and it runs
@@ -44,14 +40,13 @@ var errStalled = fmt.Errorf("nothing came for %s", stall)
 type fetcher struct {
 	cfg    *config
 	cache  *cas.Store
-	client *http.Client
-	pause  time.Duration // before the second try; it doubles
+	client download.Client
 }
 
 func newFetcher(cfg *config, cache *cas.Store) (*fetcher, error) {
 	t := &http.Transport{
 		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: parallel, TLSHandshakeTimeout: 30 * time.Second,
-		ResponseHeaderTimeout: stall, IdleConnTimeout: stall, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		IdleConnTimeout: download.Stall, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	value := func(names ...string) string {
 		for _, kv := range cfg.proxies() {
@@ -93,7 +88,7 @@ func newFetcher(cfg *config, cache *cas.Store) (*fetcher, error) {
 		}
 		t.TLSClientConfig.Certificates = []tls.Certificate{cert}
 	}
-	return &fetcher{cfg: cfg, cache: cache, client: &http.Client{Transport: t}, pause: time.Second}, nil
+	return &fetcher{cfg: cfg, cache: cache, client: download.Client{HTTP: &http.Client{Transport: t}, Pause: time.Second}}, nil
 }
 
 // missing counts the files that are not in the cache.
@@ -187,88 +182,27 @@ func hasher(algo string) hash.Hash {
 	return sha256.New()
 }
 
-// statusError is an answer other than 200.
-type statusError struct{ code int }
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("answer %d %s", e.code, http.StatusText(e.code))
-}
-
-// download tries until the file has come, or what is wrong will not pass.
+// download gets a file from an index.
 func (f *fetcher) download(ctx context.Context, want file) (cas.Blob, error) {
 	u, err := url.Parse(want.url)
 	if err != nil {
 		return cas.Blob{}, fmt.Errorf("address of %s: %s", want.name, project.Redact(want.url))
 	}
-	pause := f.pause
-	for try := 1; ; try++ {
-		b, err := f.once(ctx, u, want)
-		if err == nil || context.Cause(ctx) != nil || try == tries || !passing(err) {
-			return b, f.explain(ctx, u, want, err)
-		}
-		select {
-		case <-ctx.Done():
-			return cas.Blob{}, context.Cause(ctx)
-		case <-time.After(pause):
-			pause *= 2
-		}
-	}
-}
-
-// passing reports whether a later try may do better.
-func passing(err error) bool {
-	if status, ok := errors.AsType[*statusError](err); ok {
-		return status.code >= 500 || status.code == http.StatusTooManyRequests || status.code == http.StatusRequestTimeout
-	}
-	if _, ok := errors.AsType[*fault.Error](err); ok {
-		return false
-	}
-	_, cert := errors.AsType[*tls.CertificateVerificationError](err)
-	return !cert
-}
-
-func (f *fetcher) once(ctx context.Context, u *url.URL, want file) (cas.Blob, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	bare := *u
 	bare.User = nil
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, bare.String(), http.NoBody)
 	if err != nil {
 		return cas.Blob{}, err
 	}
-	req.Header.Set("Accept-Encoding", "identity") // a .tar.gz must come as it is
 	if user, password, ok := f.cfg.credentials(u); ok {
 		req.SetBasicAuth(user, password) // net/http drops it when it is sent to another host
 	}
-	resp, err := f.client.Do(req)
-	if err != nil {
-		return cas.Blob{}, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return cas.Blob{}, &statusError{resp.StatusCode}
-	}
-	watch := time.AfterFunc(stall, func() { cancel(errStalled) })
-	defer watch.Stop()
-	b, err := f.put(&alive{resp.Body, watch}, want)
-	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
-		return cas.Blob{}, errStalled
-	}
-	return b, err
-}
-
-// alive puts the watch off with every read that gives something.
-type alive struct {
-	r     io.Reader
-	watch *time.Timer
-}
-
-func (a *alive) Read(p []byte) (int, error) {
-	n, err := a.r.Read(p)
-	if n > 0 {
-		a.watch.Reset(stall)
-	}
-	return n, err
+	var b cas.Blob
+	err = f.client.Get(ctx, req, func(r io.Reader) (err error) {
+		b, err = f.put(r, want)
+		return err
+	})
+	return b, f.explain(ctx, u, want, err)
 }
 
 // explain makes an error for the user, without credentials.
@@ -279,24 +213,18 @@ func (f *fetcher) explain(ctx context.Context, u *url.URL, want file, err error)
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	if _, ok := errors.AsType[*fault.Error](err); ok {
-		return err
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) || !isLocal(err) {
-		status, answered := errors.AsType[*statusError](err)
-		switch {
-		case answered && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
-			return fault.New(fault.Network, "give credentials in .netrc, pip.conf or UV_INDEX_…", "downloading %s: %s wants other credentials (%d)", want.name, u.Host, status.code)
-		case answered && (status.code == http.StatusNotFound || status.code == http.StatusGone):
-			return fault.New(fault.Dependency, "make the lock anew", "%s is not at %s any more (%d)", want.name, u.Host, status.code)
-		}
-		return fault.New(fault.Network, networkHint, "%s has to be downloaded from %s: %s", want.name, u.Host, f.cfg.clean(fault.Reason(err)))
+	if kept, ok := errors.AsType[*download.NotKept](err); ok {
+		return fmt.Errorf("keeping %s: %w", want.name, kept.Err)
 	}
-	return fmt.Errorf("keeping %s: %w", want.name, err)
-}
-
-// isLocal reports whether an error comes from the disk.
-func isLocal(err error) bool {
-	_, ok := errors.AsType[*fs.PathError](err)
-	return ok
+	status, answered := errors.AsType[*download.StatusError](err)
+	switch {
+	case answered && (status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden):
+		return fault.New(fault.Network, "give credentials in .netrc, pip.conf or UV_INDEX_…", "downloading %s: %s wants other credentials (%d)", want.name, u.Host, status.Code)
+	case answered && status.Missing():
+		return fault.New(fault.Dependency, "make the lock anew", "%s is not at %s any more (%d)", want.name, u.Host, status.Code)
+	}
+	return fault.New(fault.Network, networkHint, "%s has to be downloaded from %s: %s", want.name, u.Host, f.cfg.clean(fault.Reason(err)))
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"exuvia/internal/cas"
+	"exuvia/internal/download"
 	"exuvia/internal/fault"
 	"exuvia/internal/project"
 	"exuvia/internal/testkit/index"
@@ -32,7 +33,7 @@ func testFetcher(t *testing.T, u user) *fetcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.pause = 0
+	f.client.Pause = 0
 	return f
 }
 
@@ -81,7 +82,7 @@ func TestFetch(t *testing.T) {
 func TestFetchTriesAgain(t *testing.T) {
 	var n atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if n.Add(1) < tries {
+		if n.Add(1) < download.Tries {
 			http.Error(w, "later", http.StatusServiceUnavailable)
 			return
 		}

@@ -22,6 +22,7 @@ import (
 
 	"exuvia/internal/base"
 	"exuvia/internal/cas"
+	"exuvia/internal/download"
 	"exuvia/internal/fault"
 	"exuvia/internal/tree"
 )
@@ -93,7 +94,7 @@ func New(o Options) (*Archive, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Usage, "mend apt's setting Acquire::https::CaInfo", "setting up downloads")
 	}
-	a.fetch = &fetcher{client: client, cache: o.Cache, pause: 300 * time.Millisecond}
+	a.fetch = &fetcher{Client: download.Client{HTTP: client, Pause: 300 * time.Millisecond}, cache: o.Cache}
 	return a, nil
 }
 

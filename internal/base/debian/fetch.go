@@ -13,23 +13,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"exuvia/internal/cas"
+	"exuvia/internal/download"
 	"exuvia/internal/fault"
-)
-
-// Limits of a download.
-const (
-	tries = 4
-	stall = 60 * time.Second // without a byte
 )
 
 // errMissing is an answer of 404 or 410.
 var errMissing = errors.New("not found")
-
-// errStalled ends a download in which nothing moves.
-var errStalled = fmt.Errorf("nothing came for %s", stall)
 
 // mismatch is a file that is not what the signed index says.
 type mismatch struct {
@@ -39,18 +30,18 @@ type mismatch struct {
 
 func (m *mismatch) Error() string { return m.what }
 
-// statusError is an answer other than 200.
-type statusError struct{ code int }
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("answer %d %s", e.code, http.StatusText(e.code))
+func (m *mismatch) Unwrap() error {
+	if m.short {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
 }
 
 // fetcher downloads into the cache.
 type fetcher struct {
-	client *http.Client
-	cache  *cas.Store
-	pause  time.Duration // before the second try; it doubles
+	download.Client
+
+	cache *cas.Store
 }
 
 // clientFor is the caller's client with the proxies and CA files that the
@@ -137,58 +128,38 @@ func (f *fetcher) blob(ctx context.Context, b cas.Blob, addresses ...*url.URL) e
 }
 
 // get downloads a file of at most limit bytes into the cache, and of exactly
-// that many and with this hash where sum is not "". What may pass is tried
-// again.
+// that many and with this hash where sum is not "".
 func (f *fetcher) get(ctx context.Context, u *url.URL, limit int64, sum string) (cas.Blob, error) {
-	pause := f.pause
-	for try := 1; ; try++ {
-		b, err := f.once(ctx, u, limit, sum)
-		if err == nil || try == tries || !passing(err) || context.Cause(ctx) != nil {
-			return b, explain(ctx, u, err)
-		}
-		select {
-		case <-ctx.Done():
-			return cas.Blob{}, context.Cause(ctx)
-		case <-time.After(pause):
-			pause *= 2
-		}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return cas.Blob{}, err
 	}
+	var b cas.Blob
+	err = f.Get(ctx, req, func(r io.Reader) (err error) {
+		b, err = f.cache.Put(&body{r: r, left: limit, h: sha256.New(), sum: sum})
+		return err
+	})
+	return b, explain(ctx, u, err)
 }
-
-// passing reports whether another try may help.
-func passing(err error) bool {
-	if s, ok := errors.AsType[*statusError](err); ok {
-		return s.code >= 500 || s.code == http.StatusTooManyRequests || s.code == http.StatusRequestTimeout
-	}
-	if m, ok := errors.AsType[*mismatch](err); ok {
-		return m.short
-	}
-	_, local := errors.AsType[*localError](err)
-	return !local && !errors.Is(err, errMissing)
-}
-
-// localError is a failure of this machine, not of the network.
-type localError struct{ error }
-
-func (e *localError) Unwrap() error { return e.error }
 
 // explain makes err one for the user.
 func explain(ctx context.Context, u *url.URL, err error) error {
 	if err == nil {
 		return nil
 	}
-	_, local := errors.AsType[*localError](err)
+	status, answered := errors.AsType[*download.StatusError](err)
+	_, local := errors.AsType[*download.NotKept](err)
 	_, wrong := errors.AsType[*mismatch](err)
 	switch {
 	case context.Cause(ctx) != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, errMissing):
-		return fmt.Errorf("%s: %w", u.Redacted(), err)
-	case local:
-		return err
+	case answered && status.Missing():
+		return fmt.Errorf("%s: %w", u.Redacted(), errMissing)
 	case wrong:
 		return fault.Wrap(err, fault.Integrity, "the mirror or a proxy changes files or is being updated; try again later or name another mirror",
 			"downloading %s", u.Redacted())
+	case local:
+		return err
 	}
 	return &fault.Error{
 		Kind: fault.Network, What: u.Redacted() + " has to be downloaded: " + fault.Reason(err), Err: err,
@@ -196,59 +167,17 @@ func explain(ctx context.Context, u *url.URL, err error) error {
 	}
 }
 
-func (f *fetcher) once(ctx context.Context, u *url.URL, limit int64, sum string) (cas.Blob, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	idle := time.AfterFunc(stall, func() { cancel(errStalled) })
-	defer idle.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
-	if err != nil {
-		return cas.Blob{}, err
-	}
-	req.Header.Set("User-Agent", "exuvia")
-	req.Header.Set("Accept-Encoding", "identity") // a .gz file is to stay one
-	resp, err := f.client.Do(req)
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return cas.Blob{}, err
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound, http.StatusGone:
-		return cas.Blob{}, errMissing
-	default:
-		return cas.Blob{}, &statusError{resp.StatusCode}
-	}
-	body := &body{r: resp.Body, left: limit, h: sha256.New(), sum: sum, moved: func() { idle.Reset(stall) }}
-	b, err := f.cache.Put(body)
-	switch {
-	case body.err != nil && context.Cause(ctx) != nil:
-		return b, context.Cause(ctx)
-	case body.err != nil:
-		return b, body.err
-	case err != nil:
-		return b, &localError{err}
-	}
-	return b, nil
-}
-
-// body checks a download while it is written, so that nothing wrong enters
-// the cache, and remembers whether it was the reading that failed.
+// body checks a download while it is written, so that nothing wrong enters the
+// cache.
 type body struct {
-	r     io.Reader
-	left  int64 // bytes that may still come
-	h     hash.Hash
-	sum   string // "" for any
-	moved func()
-	err   error
+	r    io.Reader
+	left int64 // bytes that may still come
+	h    hash.Hash
+	sum  string // "" for any
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	b.moved()
 	b.h.Write(p[:n])
 	b.left -= int64(n)
 	switch {
@@ -258,9 +187,6 @@ func (b *body) Read(p []byte) (int, error) {
 		err = &mismatch{what: fmt.Sprintf("it ends %d bytes early", b.left), short: true}
 	case errors.Is(err, io.EOF) && b.sum != "" && hex.EncodeToString(b.h.Sum(nil)) != b.sum:
 		err = &mismatch{what: "its SHA-256 is not " + b.sum}
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.err = err
 	}
 	return n, err
 }
