@@ -34,12 +34,12 @@ func (e *StatusError) Missing() bool {
 	return e.Code == http.StatusNotFound || e.Code == http.StatusGone
 }
 
-// NotKept is an error of the function that keeps the file, not of the network.
-type NotKept struct{ Err error }
+// KeepError is one of the function that keeps the file, not of the network.
+type KeepError struct{ Err error }
 
-func (e *NotKept) Error() string { return e.Err.Error() }
+func (e *KeepError) Error() string { return e.Err.Error() }
 
-func (e *NotKept) Unwrap() error { return e.Err }
+func (e *KeepError) Unwrap() error { return e.Err }
 
 // Client gets files.
 type Client struct {
@@ -48,7 +48,7 @@ type Client struct {
 }
 
 // Get asks for a file and lets keep read it, which may happen several times. An
-// error of keep is final and given as a [*NotKept], unless it is
+// error of keep is final and given as a [*KeepError], unless it is
 // io.ErrUnexpectedEOF: then the file was cut off on its way. A context that has
 // ended gives its cause.
 func (c Client) Get(ctx context.Context, r *http.Request, keep func(io.Reader) error) error {
@@ -75,7 +75,7 @@ func passing(err error) bool {
 	if s, ok := errors.AsType[*StatusError](err); ok {
 		return s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusRequestTimeout
 	}
-	if _, ok := errors.AsType[*NotKept](err); ok {
+	if _, ok := errors.AsType[*KeepError](err); ok {
 		return errors.Is(err, io.ErrUnexpectedEOF)
 	}
 	_, cert := errors.AsType[*tls.CertificateVerificationError](err)
@@ -90,7 +90,7 @@ func (c Client) once(ctx context.Context, r *http.Request, keep func(io.Reader) 
 	r = r.Clone(ctx)
 	r.Header.Set("User-Agent", "exuvia")
 	r.Header.Set("Accept-Encoding", "identity") // a .gz file is to stay one
-	resp, err := c.HTTP.Do(r)
+	resp, err := c.HTTP.Do(r)                   //nolint:gosec // whom to ask is the caller's
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -109,7 +109,7 @@ func (c Client) once(ctx context.Context, r *http.Request, keep func(io.Reader) 
 	case b.err != nil:
 		return b.err
 	case err != nil:
-		return &NotKept{err}
+		return &KeepError{err}
 	}
 	return nil
 }

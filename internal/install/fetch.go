@@ -216,7 +216,7 @@ func (f *fetcher) explain(ctx context.Context, u *url.URL, want file, err error)
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
-	if kept, ok := errors.AsType[*download.NotKept](err); ok {
+	if kept, ok := errors.AsType[*download.KeepError](err); ok {
 		return fmt.Errorf("keeping %s: %w", want.name, kept.Err)
 	}
 	status, answered := errors.AsType[*download.StatusError](err)

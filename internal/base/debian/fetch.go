@@ -148,7 +148,7 @@ func explain(ctx context.Context, u *url.URL, err error) error {
 		return nil
 	}
 	status, answered := errors.AsType[*download.StatusError](err)
-	_, local := errors.AsType[*download.NotKept](err)
+	_, local := errors.AsType[*download.KeepError](err)
 	_, wrong := errors.AsType[*mismatch](err)
 	switch {
 	case context.Cause(ctx) != nil:
