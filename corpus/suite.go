@@ -88,9 +88,9 @@ func (s suite) beside(ctx context.Context, dir, to string) error {
 }
 
 // passed matches what pytest and unittest say of tests at their end.
-var passed = regexp.MustCompile(`(\d+) passed|Ran (\d+) tests`)
+var passed = regexp.MustCompile(`(\d+) passed|Ran (\d+) tests?`)
 
-// count is how many tests passed, by the last line of a run.
+// count is how many tests passed, by what a run says at its end.
 func count(said string) int {
 	m := passed.FindStringSubmatch(said)
 	if m == nil {
@@ -109,7 +109,8 @@ type locked struct {
 	Hash string `toml:"hash"`
 }
 
-// locked finds the source distribution in the application's lock.
+// locked finds the source distribution in the application's lock: of several
+// versions the newest, which is the last, as it is for the newest Python.
 func (s suite) locked(dir string) (locked, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "uv.lock"))
 	if err != nil {
@@ -124,7 +125,7 @@ func (s suite) locked(dir string) (locked, error) {
 	if err := toml.Unmarshal(data, &lock); err != nil {
 		return locked{}, err
 	}
-	for _, p := range lock.Package {
+	for _, p := range slices.Backward(lock.Package) {
 		if p.Name == s.Sdist && p.Sdist.URL != "" {
 			return p.Sdist, nil
 		}
