@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -95,8 +96,8 @@ func (v *verifier) tests(line string) question {
 			}
 			s.Config.WorkingDir = project.SourceDir
 			a, err := v.runUntil(ctx, s, name, argv, o, v.limits.tests, nil)
-			if last := strings.Trim(engine.LastLines(a.log, 1), "= "); a.fields["exit"] == "0" && last != "" {
-				a.seen = last // "12 passed in 0.31s"
+			if said := summary(a.log); a.fields["exit"] == "0" && said != "" {
+				a.seen = said
 			}
 			a.texts, a.files = nil, nil // times and places, of which no two runs have the same
 			return []answer{a}, err
@@ -112,6 +113,18 @@ func (v *verifier) tests(line string) question {
 			}
 		},
 	}
+}
+
+// ran matches what unittest says of how many tests it ran.
+var ran = regexp.MustCompile(`(?m)^Ran \d+ tests? in .+$`)
+
+// summary is what a run of tests says of itself: the last line, such as "12
+// passed in 0.31s". Unittest's goes on stderr, with others after it.
+func summary(log string) string {
+	if all := ran.FindAllString(log, -1); len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return strings.Trim(engine.LastLines(log, 1), "= ")
 }
 
 // untested says so of tests that were not run.

@@ -14,6 +14,7 @@ import (
 // The tests pass or fail as the case has it; all else is the same in both.
 func TestTests(t *testing.T) {
 	passes := app{exit: engine.Exit{Stdout: []byte("...\n=== 3 passed in 0.1s ===\n")}}
+	ranThree := app{exit: engine.Exit{Stderr: []byte("...\nRan 3 tests in 0.1s\n\nOK\n"), Stdout: []byte("Found 3 test(s).\n")}}
 	fails := app{exit: engine.Exit{Code: 1, Stdout: []byte("ModuleNotFoundError: No module named 'fractions'\n=== 1 failed ===\n")}}
 	contract := app{exit: engine.Exit{Stdout: []byte(contractMark + "codecs\tutf-8\tok\tutf-8\n")}}
 	subject := func(tests app) func([]string, string) app {
@@ -35,6 +36,7 @@ func TestTests(t *testing.T) {
 		want       string // in the check or in the error
 	}{
 		{"pass in both", passes, passes, false, 0, "3 passed in 0.1s"},
+		{"of unittest", ranThree, ranThree, false, 0, "Ran 3 tests in 0.1s"},
 		{"pass in other times", passes, app{exit: engine.Exit{Stdout: []byte("=== 3 passed in 0.2s ===\n")}}, false, 0, "3 passed in 0.1s"},
 		{"fail in the unreduced app", fails, fails, false, fault.Start, "do not pass in the unreduced app"},
 		{"fail in the image", passes, fails, false, fault.Differs, "tests: pytest -q: exit: image 1, unreduced app 0; missing module fractions"},
