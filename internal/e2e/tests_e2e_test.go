@@ -9,27 +9,29 @@ import (
 	"testing"
 )
 
-// Tests use unittest, sqlite3 and a plugin of pytest, none of which the app
-// needs; the app leans on a module by a name that it computes.
+// Tests use unittest, sqlite3, a plugin of pytest and a package with an extension
+// module that wants a library, none of which the app needs; the app has the loader
+// of plugins that pytest uses, and leans on a module by a name that it computes.
 var tested = map[string]string{
 	"pyproject.toml": `[project]
 name = "tested"
 version = "1"
-dependencies = ["click"]
+dependencies = ["click", "pluggy"]
 
 [dependency-groups]
-dev = ["pytest", "pytest-asyncio"]
+dev = ["pydantic", "pytest", "pytest-asyncio"]
 
 [tool.exuvia]
 entry = ["main.py"]
 tests = ["python -m pytest -p no:cacheprovider tests"]
 `,
 	"main.py": `import click
+import pluggy
 
 
 @click.command()
 def main():
-    click.echo("hello")
+    click.echo(pluggy.PluginManager("hello").project_name)
 
 
 def hidden():
@@ -45,6 +47,7 @@ if __name__ == "__main__":
 import unittest.mock
 
 import main
+import pydantic
 import pytest
 from click.testing import CliRunner
 
@@ -52,6 +55,7 @@ from click.testing import CliRunner
 def test_it_is_the_installed_one(three):
     assert main.__file__.startswith("/app/")
     assert three == 3
+    assert pydantic.TypeAdapter(int).validate_python("3") == 3
 
 
 @pytest.mark.asyncio

@@ -16,7 +16,7 @@ from _frozen_importlib_external import ExtensionFileLoader, PathFinder
 BESIDE = os.environ["EXUVIA_BESIDE"]  # the unreduced app with what tests need
 SOURCES = os.environ["EXUVIA_SOURCES"].split(":")  # directories of the project that are on sys.path; the first has all others
 OWN = set(os.environ["EXUVIA_OWN"].split(":"))  # top-level modules of the project
-MACHINERY = ("importlib", "runpy", "pkgutil")  # import for others
+MACHINERY = ("importlib", "runpy", "pkgutil", "unittest", "pluggy")  # import for others: what they are told to
 
 
 def give_way():
@@ -56,11 +56,21 @@ def asked_by_image():
     return False
 
 
+def spec_beside(name, places):
+    spec = PathFinder.find_spec(name, places)
+    if spec is not None and isinstance(spec.loader, ExtensionFileLoader):
+        spec.loader = Extension(spec.name, spec.origin)
+    return spec
+
+
 class FromImage:
-    """Finds the project's own modules in the image, and its tests in its directory."""
+    """Finds the project's own modules in the image, its tests in its directory, and
+    modules of packages from beside with their packages."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
+        if any(below(p, BESIDE) for p in path or ()):
+            return spec_beside(name, path)
         top = name.partition(".")[0]
         if is_test(name):
             if path is not None and top in OWN:
@@ -112,11 +122,7 @@ class FromBeside:
     def find_spec(name, path=None, target=None):
         if asked_by_image():
             return None
-        places = [BESIDE + p for p in (image_path if path is None else path) if not below(p, BESIDE)]
-        spec = PathFinder.find_spec(name, places)
-        if spec is not None and isinstance(spec.loader, ExtensionFileLoader):
-            spec.loader = Extension(spec.name, spec.origin)
-        return spec
+        return spec_beside(name, [BESIDE + p for p in (image_path if path is None else path) if not below(p, BESIDE)])
 
     @staticmethod
     def find_distributions(context):
