@@ -210,7 +210,7 @@ func (s suite) unpack(archive, to string) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(out, r)
+		_, err = io.CopyN(out, r, h.Size)
 		if err := errors.Join(err, out.Close()); err != nil {
 			return err
 		}
