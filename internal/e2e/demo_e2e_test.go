@@ -115,3 +115,19 @@ func TestWhy(t *testing.T) {
 		t.Errorf("why of nothing: exit code %d, want 14\n%s", r.code, r.stderr)
 	}
 }
+
+// A build with another package index is not the one that is known; one with
+// another password for the same is.
+func TestAnotherIndexIsAnotherBuild(t *testing.T) {
+	m := newMachine(t)
+	dir := project(t, map[string]string{"main.py": "print('hello')\n"})
+	for _, tt := range []struct {
+		index  string
+		cached bool
+	}{{"https://me:one@index.invalid/simple", false}, {"https://me:two@index.invalid/simple", true}, {"https://me:two@index.invalid/other", false}} {
+		t.Setenv("UV_EXTRA_INDEX_URL", tt.index)
+		if b := m.build("--python", "3.11", dir); b.Cached != tt.cached {
+			t.Errorf("with %s it is cached: %v", tt.index, b.Cached)
+		}
+	}
+}

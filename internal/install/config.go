@@ -379,19 +379,28 @@ var passed = []string{
 	"UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "UV_NO_SOURCES", "UV_CONCURRENT_DOWNLOADS",
 }
 
-// apply gives a step the network and the user's configuration. What of it
-// changes the result is put in the step's key without the secrets in it. A
-// step that gets secrets, because [config.private] says so, may build nothing.
+// env says to uv and pip where packages are. It may have secrets.
+func (c *config) env() []string { return slices.Concat(c.uvEnv(), c.pipEnv()) }
+
+// key is what of the configuration changes what is resolved, without the
+// secrets in it.
+func (c *config) key() []string {
+	var indexes []string
+	for _, kv := range c.env() {
+		indexes = append(indexes, project.Redact(kv))
+	}
+	indexes = append(indexes, project.Redact(string(c.uv)))
+	indexes = append(indexes, c.links...) // a step has all of them at the same place
+	return []string{"EXUVIA_INDEXES=" + strings.Join(indexes, " "), "EXUVIA_SETTINGS=" + strings.Join(c.variables(passed...), " ")}
+}
+
+// apply gives a step the network and the user's configuration, whose key goes
+// into the step's. A step that gets secrets, because [config.private] says so,
+// may build nothing.
 func (c *config) apply(s *plan.Step) {
 	s.Network = true
-	env := slices.Concat(c.uvEnv(), c.pipEnv())
-	var key []string
-	for _, kv := range env {
-		key = append(key, project.Redact(kv))
-	}
-	s.Env = append(s.Env, "EXUVIA_INDEXES="+strings.Join(append(key, project.Redact(string(c.uv))), " "))
-	s.SecretEnv = append(slices.Concat(s.SecretEnv, env, c.proxies()), c.variables(passed...)...)
-	s.Env = append(s.Env, "EXUVIA_SETTINGS="+strings.Join(c.variables(passed...), " "))
+	s.Env = append(s.Env, c.key()...)
+	s.SecretEnv = append(slices.Concat(s.SecretEnv, c.env(), c.proxies()), c.variables(passed...)...)
 	mount := func(file, at string, names ...string) {
 		s.Secrets = append(s.Secrets, plan.Secret{File: file, At: at})
 		for _, n := range names {

@@ -183,6 +183,41 @@ func TestNoSecretsWithoutNeed(t *testing.T) {
 	}
 }
 
+// Another index is another key; other credentials for the same are not, and
+// they are not in it.
+func TestKeyOfConfiguration(t *testing.T) {
+	const index = "https://me:secret@h/simple"
+	want := user{env: map[string]string{"UV_DEFAULT_INDEX": index}}.config(t, "").key()
+	for name, c := range map[string]struct {
+		user user
+		same bool
+	}{
+		"nothing":      {user{env: map[string]string{"UV_DEFAULT_INDEX": index}}, true},
+		"a password":   {user{env: map[string]string{"UV_DEFAULT_INDEX": "https://you:other@h/simple"}}, true},
+		"none":         {user{}, false},
+		"an index":     {user{env: map[string]string{"UV_DEFAULT_INDEX": "https://me:secret@h/other"}}, false},
+		"pip's index":  {user{env: map[string]string{"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": "https://h/pip"}}, false},
+		"uv's file":    {user{env: map[string]string{"UV_DEFAULT_INDEX": index}, files: map[string]string{"home/.config/uv/uv.toml": "prerelease = \"allow\"\n"}}, false},
+		"a date":       {user{env: map[string]string{"UV_DEFAULT_INDEX": index, "UV_EXCLUDE_NEWER": "2024-01-01"}}, false},
+		"a directory":  {user{env: map[string]string{"UV_DEFAULT_INDEX": index, "UV_FIND_LINKS": "ROOT/links"}, files: map[string]string{"links/a.whl": "x"}}, false},
+		"more indexes": {user{env: map[string]string{"UV_DEFAULT_INDEX": index, "UV_INDEX": "https://h/more"}}, false},
+	} {
+		got := c.user.config(t, "").key()
+		if slices.Equal(got, want) != c.same {
+			t.Errorf("%s: the key is the same: %v\n%q", name, !c.same, got)
+		}
+		if text := strings.Join(got, " "); strings.Contains(text, "secret") || strings.Contains(text, "other@") {
+			t.Errorf("%s: a secret is in %s", name, text)
+		}
+	}
+	links := func() []string {
+		return user{env: map[string]string{"UV_FIND_LINKS": "ROOT/links"}, files: map[string]string{"links/a.whl": "x"}}.config(t, "").key()
+	}
+	if slices.Equal(links(), links()) { // each has a directory of its own
+		t.Error("another directory of wheels is the same")
+	}
+}
+
 func TestFindLinksOfTheHost(t *testing.T) {
 	u := user{env: map[string]string{"PIP_FIND_LINKS": "ROOT/links https://h/links /does/not/exist"}, files: map[string]string{"links/a.whl": "x"}}
 	c := u.config(t, "")

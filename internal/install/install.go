@@ -146,6 +146,21 @@ func (in *Installer) Install(ctx context.Context, p *project.Project, b *base.Ba
 
 func (in *Installer) newJob(p *project.Project, b *base.Base, rt *python.Runtime) (*job, error) {
 	j := &job{Installer: in, p: p, b: b, rt: rt, inputs: make(map[string]string), env: environmentOf(rt, p.Extras, p.Groups)}
+	var err error
+	if j.cfg, err = in.config(p); err != nil {
+		return nil, err
+	}
+	if j.fetch, err = newFetcher(j.cfg, in.o.Cache); err != nil {
+		return nil, err
+	}
+	if j.tags, err = tagsOf(rt, b.Libc); err != nil {
+		return nil, fault.Wrap(err, fault.Base, "name another system with --system", "looking at %s", b.Ref)
+	}
+	return j, nil
+}
+
+// config gathers the configuration that holds for a project.
+func (in *Installer) config(p *project.Project) (*config, error) {
 	var own [2][]byte
 	for i, name := range []string{"pyproject.toml", "uv.toml"} {
 		if e, ok := p.Sources.Lookup(name); ok {
@@ -156,18 +171,17 @@ func (in *Installer) newJob(p *project.Project, b *base.Base, rt *python.Runtime
 			own[i] = data
 		}
 	}
-	h := host{getenv: in.o.Getenv, environ: in.o.Environ, home: in.o.Home, etc: in.etc}
-	var err error
-	if j.cfg, err = newConfig(h, own[0], own[1]); err != nil {
-		return nil, err
+	return newConfig(host{getenv: in.o.Getenv, environ: in.o.Environ, home: in.o.Home, etc: in.etc}, own[0], own[1])
+}
+
+// Key identifies what of the user's configuration changes what is installed for
+// a project: indexes above all. Other credentials for the same are no change.
+func (in *Installer) Key(p *project.Project) (string, error) {
+	c, err := in.config(p)
+	if err != nil {
+		return "", err
 	}
-	if j.fetch, err = newFetcher(j.cfg, in.o.Cache); err != nil {
-		return nil, err
-	}
-	if j.tags, err = tagsOf(rt, b.Libc); err != nil {
-		return nil, fault.Wrap(err, fault.Base, "name another system with --system", "looking at %s", b.Ref)
-	}
-	return j, nil
+	return cas.Key(c.key()), nil
 }
 
 // target names what wheels are for, in messages.

@@ -29,6 +29,7 @@ type build struct {
 	Request
 	variant  variant.Variant
 	base     *base.Base // what the image sits on
+	indexes  string     // key of the configuration by which the app is installed
 	key      string
 	input    variant.Input // what the plan was made from
 	plan     *plan.Plan
@@ -314,6 +315,9 @@ func (b *build) findBase(ctx context.Context) error {
 		return err
 	}
 	b.out.Base = b.base.Ref
+	if b.indexes, err = b.Install(nil, nil).Key(b.project); err != nil {
+		return err
+	}
 	b.key = b.buildKey()
 	return nil
 }
@@ -341,7 +345,7 @@ func (b *build) buildKey() string {
 	}
 	p.Dir, p.Files, p.Sources, p.Observations, p.Tests = "", nil, nil, nil, nil // where it is does not matter, and trees have digests
 	return cas.Key("build", b.Version, p, b.project.Files.Digest(), b.project.Sources.Digest(), b.project.Observations.Digest(), tests.Digest(), b.system.Ref, b.system.Tree.Digest(), b.system.Inputs, b.base.Ref,
-		b.base.Tree.Digest(), b.base.Inputs, b.variant.Name, b.Epoch.Unix(), b.platform.String())
+		b.base.Tree.Digest(), b.base.Inputs, b.variant.Name, b.Epoch.Unix(), b.platform.String(), b.indexes)
 }
 
 // recall takes the entry points of an image of the store from the plan that it

@@ -46,6 +46,9 @@ type Bases interface {
 // Installer puts a project and its dependencies on a system.
 type Installer interface {
 	Install(ctx context.Context, p *project.Project, b *base.Base, rt *python.Runtime) (*install.Result, error)
+	// Key identifies what of the user's configuration changes what is
+	// installed, without the secrets in it.
+	Key(p *project.Project) (string, error)
 	// Tool installs the distributions of a requirements file with hashes
 	// below plan.ToolDir.
 	Tool(ctx context.Context, name, lock string, b *base.Base, rt *python.Runtime) (*tree.Tree, error)
@@ -67,7 +70,7 @@ type Pipeline struct {
 	Cache  *cas.Store
 	Store  *oci.Store
 	// Install makes an installer of a tree with pip, and of what gives a C
-	// compiler for sources that need one.
+	// compiler for sources that need one. Its key needs neither.
 	Install  func(pip *tree.Tree, compiler func(context.Context) (*tree.Tree, error)) Installer
 	Clock    func() time.Time
 	Progress func(format string, args ...any)

@@ -128,6 +128,7 @@ func TestBuildKey(t *testing.T) {
 		"the suite":  {func(b *build) { b.system.Inputs["bookworm InRelease"] = "sha256:2" }, false},
 		"the system": {func(b *build) { b.system.Tree = built(t, tree.File("a", 0o644, nil, deb)) }, false},
 		"exuvia":     {func(b *build) { b.Version = "2" }, false},
+		"an index":   {func(b *build) { b.indexes = "x" }, false},
 	} {
 		b := fresh()
 		c.edit(b)

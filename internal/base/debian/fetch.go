@@ -149,14 +149,14 @@ func explain(ctx context.Context, u *url.URL, err error) error {
 	}
 	status, answered := errors.AsType[*download.StatusError](err)
 	_, local := errors.AsType[*download.KeepError](err)
-	_, wrong := errors.AsType[*mismatch](err)
+	found, wrong := errors.AsType[*mismatch](err)
 	switch {
 	case context.Cause(ctx) != nil:
 		return context.Cause(ctx)
 	case answered && status.Missing():
 		return fmt.Errorf("%s: %w", u.Redacted(), errMissing)
 	case wrong:
-		return fault.Wrap(err, fault.Integrity, "the mirror or a proxy changes files or is being updated; try again later or name another mirror",
+		return fault.Wrap(found, fault.Integrity, "the mirror or a proxy changes files or is being updated; try again later or name another mirror",
 			"downloading %s", u.Redacted())
 	case local:
 		return err
