@@ -22,11 +22,14 @@ var leaning = map[string]string{
 import datetime
 import importlib
 import pathlib
+import pkgutil
 import zoneinfo
 
 import helper
+import listed
 
 print(helper.NAME)
+print([importlib.import_module("listed." + m.name).NAME for m in pkgutil.iter_modules(listed.__path__)])
 print(pathlib.Path(__file__).with_name("templates").joinpath("page.html").read_text())
 print("ab".encode("cp037"))
 print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo("America/Boise")).utcoffset())
@@ -41,6 +44,8 @@ except ImportError:
 `,
 	"helper.py":           "NAME = 'helper'\n",
 	"templates/page.html": "<p>page</p>\n",
+	"listed/__init__.py":  "",
+	"listed/one.py":       "NAME = 'listed one'\n",
 	"plugins/__init__.py": "",
 	"plugins/one.py":      "NAME = 'plugin one'\n",
 }
@@ -51,6 +56,7 @@ func TestHeals(t *testing.T) {
 	for name, cut := range map[string]string{
 		"module":             "app/helper.py",
 		"module in silence":  "app/plugins/one.py",
+		"listed":             "app/listed/one.py",
 		"template":           "app/templates/page.html",
 		"codec":              "usr/lib/python3.11/encodings/cp037.py",
 		"time zone":          "usr/share/zoneinfo/America/Boise",

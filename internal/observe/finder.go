@@ -80,11 +80,9 @@ func (p Pair) Lacks(while string) []report.Healed {
 		if _, ok := found[file]; ok || p.Kept(file) != source || p.Image.Found[p.Beside+"/"+file] {
 			return
 		}
-		l := report.Healed{Path: file, Setting: report.SettingKeep, Value: "/" + file, Why: while + ": " + how}
+		l := p.healed(file, while+": "+how)
 		if source {
-			l.Setting = report.SettingSource
-		} else if m, ok := p.Module(file); ok {
-			l.Value = m
+			l.Setting, l.Value = report.SettingSource, "/"+file
 		}
 		found[file] = l
 	}
@@ -107,6 +105,32 @@ func (p Pair) Lacks(while string) []report.Healed {
 			add(file, "read its source", true)
 		}
 	}
+	return byPath(found)
+}
+
+// Opened gives what the unreduced app opened and the image does not have, in
+// order of path: where code lists what there is and takes what it finds, the
+// image looked for nothing in vain.
+func (p Pair) Opened(while string) []report.Healed {
+	found := make(map[string]report.Healed)
+	for name := range p.Full.Opened {
+		if file, ok := inApp(p.App, name); ok && !p.Kept(file) {
+			found[file] = p.healed(file, while+": the unreduced app opened it")
+		}
+	}
+	return byPath(found)
+}
+
+// healed is a file that is to be kept.
+func (p Pair) healed(file, why string) report.Healed {
+	l := report.Healed{Path: file, Setting: report.SettingKeep, Value: "/" + file, Why: why}
+	if m, ok := p.Module(file); ok {
+		l.Value = m
+	}
+	return l
+}
+
+func byPath(found map[string]report.Healed) []report.Healed {
 	return slices.SortedFunc(maps.Values(found), func(a, b report.Healed) int { return strings.Compare(a.Path, b.Path) })
 }
 

@@ -134,6 +134,25 @@ func TestLacks(t *testing.T) {
 	}
 }
 
+// Code that lists its plugins and loads what it finds looks for nothing in vain.
+func TestOpened(t *testing.T) {
+	full := traced(t,
+		`openat(AT_FDCWD</app>, "/app", O_RDONLY|O_DIRECTORY) = 3</app>`,
+		`openat(AT_FDCWD</app>, "/app/main.py", O_RDONLY) = 3</app/main.py>`,
+		`openat(AT_FDCWD</app>, "/app/plug.py", O_RDONLY) = 3</app/plug.py>`,
+		`newfstatat(AT_FDCWD</app>, "/app/t/page.html", {st_mode=S_IFREG}, 0) = 0`,
+		`openat(AT_FDCWD</app>, "/proc/self/maps", O_RDONLY) = 3</proc/1/maps>`,
+	)
+	p := Pair{Full: full, Image: traced(t), App: app(t), Modules: modules, Module: module, Kept: func(p string) bool { return p == "app/main.py" }}
+	want := []report.Healed{{Path: "app/plug.py", Setting: "keep", Value: "plug", Why: "runs: the unreduced app opened it"}}
+	if diff := cmp.Diff(want, p.Opened("runs")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if lacks := p.Lacks("runs"); len(lacks) > 0 {
+		t.Errorf("it looked for %+v", lacks)
+	}
+}
+
 func TestObservations(t *testing.T) {
 	one := traced(t,
 		`openat(AT_FDCWD</src>, "/src/main.py", O_RDONLY) = 3</src/main.py>`,

@@ -74,7 +74,8 @@ func (b *build) lacking(ctx context.Context) ([]report.Healed, error) {
 		return nil, err
 	}
 	first := slices.IndexFunc(b.out.Checks, func(c report.Check) bool { return !c.OK })
-	lacks, err := b.lacks(o, b.out.Checks[first].Name)
+	while := b.out.Checks[first].Name
+	lacks, err := b.lacks(ctx, o, while, observe.Pair.Lacks)
 	if err != nil {
 		return nil, err
 	}
@@ -83,17 +84,13 @@ func (b *build) lacking(ctx context.Context) ([]report.Healed, error) {
 			lacks = append(lacks, l)
 		}
 	}
-	idle, err := b.idle(ctx)
-	if err != nil {
-		return nil, err
+	if len(lacks) == 0 && b.project.Settings.Optimize == 2 {
+		lacks, err = b.docstrings(said, while)
 	}
-	lacks = slices.DeleteFunc(lacks, func(l report.Healed) bool {
-		return slices.ContainsFunc(idle, func(i report.Healed) bool { return i.Path == l.Path })
-	})
-	if len(lacks) > 0 || b.project.Settings.Optimize < 2 {
-		return lacks, nil
+	if len(lacks) == 0 && err == nil {
+		lacks, err = b.lacks(ctx, o, while, observe.Pair.Opened)
 	}
-	return b.docstrings(said, b.out.Checks[first].Name)
+	return lacks, err
 }
 
 // said is what the image lacks by its own words. A frozen program does not tell
@@ -113,23 +110,36 @@ func (b *build) said() []report.Healed {
 	return out
 }
 
-// lacks is what the image looked for in vain in all boots of an observer.
-func (b *build) lacks(o *observe.Observer, while string) ([]report.Healed, error) {
-	full, err := o.Trace(b.asked.Full.Tree)
+// lacks is what the boots of an observer show that the image lacks, less what
+// those of an idle Python show too.
+func (b *build) lacks(ctx context.Context, o *observe.Observer, while string, of func(observe.Pair, string) []report.Healed) ([]report.Healed, error) {
+	pair, err := b.pair(o)
 	if err != nil {
 		return nil, err
 	}
-	image, err := o.Trace(b.asked.Lean.Tree)
-	if err != nil {
-		return nil, err
+	lacks := of(pair, while)
+	if len(lacks) == 0 {
+		return nil, nil
 	}
-	pair := observe.Pair{Full: full, Image: image, App: b.full, Kept: b.hasKept, Beside: verify.BesideDir, Modules: b.finders.files, Module: b.finders.imports.Module}
-	return pair.Lacks(while), nil
+	idle, err := b.idle(ctx, of)
+	return slices.DeleteFunc(lacks, func(l report.Healed) bool {
+		return slices.ContainsFunc(idle, func(i report.Healed) bool { return i.Path == l.Path })
+	}), err
 }
 
-// idle is what Python looks for in vain in the image when it does nothing, and
-// does that well: caches of the C library and such, which explain no difference.
-func (b *build) idle(ctx context.Context) ([]report.Healed, error) {
+// pair is what all boots of an observer did.
+func (b *build) pair(o *observe.Observer) (observe.Pair, error) {
+	full, err := o.Trace(b.asked.Full.Tree)
+	if err != nil {
+		return observe.Pair{}, err
+	}
+	image, err := o.Trace(b.asked.Lean.Tree)
+	return observe.Pair{Full: full, Image: image, App: b.full, Kept: b.hasKept, Beside: verify.BesideDir, Modules: b.finders.files, Module: b.finders.imports.Module}, err
+}
+
+// idle is what the image lacks when Python does nothing, and does that well:
+// caches of the C library and such, which explain no difference.
+func (b *build) idle(ctx context.Context, of func(observe.Pair, string) []report.Healed) ([]report.Healed, error) {
 	if _, ok := b.asked.Lean.Tree.Resolve(b.runtime.Exe); !ok {
 		return nil, nil // it has no Python of its own
 	}
@@ -147,7 +157,11 @@ func (b *build) idle(ctx context.Context) ([]report.Healed, error) {
 			return nil, err
 		}
 	}
-	return b.lacks(o, "")
+	pair, err := b.pair(o)
+	if err != nil {
+		return nil, err
+	}
+	return of(pair, ""), nil
 }
 
 // hasKept reports whether a file of the unreduced app was meant to be in the
