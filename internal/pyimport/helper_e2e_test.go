@@ -76,7 +76,7 @@ func TestEveryConstruct(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"call .\x00 \x01", "call called (function)", "call dynamic\x00", "dist some-dist",
+		"call .\x00 \x01", "call .region_\x00", "call called (function)", "call dynamic\x00", "dist some-dist",
 		"from . sibling", "from ..up name", "from __future__ annotations", "from importlib import_module", "from typing TYPE_CHECKING",
 		"group plug", "group plug.ins", "group some_group", "import after_main", "import eager", "import in_class", "import inside (function)", "import instead (optional)",
 		"import main_only (main)", "import maybe (optional)", "import modern", "import not_optional", "import os", "import posixonly",

@@ -182,6 +182,7 @@ func TestDecisions(t *testing.T) {
 		{"import_module", "site/p/a.py", `{"uses":[{"k":"call","n":".b.c","l":1,"x":["\u0001"]},{"k":"call","n":".b","l":2,"x":["\u0002"]},{"k":"call","n":"q","l":3}]}`, nil, []string{"import site/p/b/__init__.py", "import site/q.py", "package site/p/__init__.py"}},
 		{"import of what is put together", "app/main.py", `{"uses":[{"k":"call","n":"p.\u0000","l":1}]}`, nil, []string{"pattern site/p/__init__.py", "pattern site/p/a.py", "pattern site/p/b/__init__.py"}},
 		{"import of its own parts", "site/p/__init__.py", `{"uses":[{"k":"call","n":".\u0000","l":1,"x":["\u0001"]}]}`, nil, []string{"pattern site/p/a.py", "pattern site/p/b/__init__.py"}},
+		{"relative import of what is put together", "site/p/__init__.py", `{"uses":[{"k":"call","n":".a\u0000","l":1}]}`, nil, []string{"pattern site/p/a.py"}},
 		{"of those that a table names", "site/p/__init__.py", `{"flags":["dynamic","lazy"],"strings":{".a":1,"Name":2},"uses":[{"k":"call","n":".\u0000","l":1}]}`, nil, []string{"lazy site/p/a.py"}},
 		{"pattern", "app/main.py", `{"patterns":{"p.b.\u0000":1}}`, nil, []string{"pattern site/p/b/__init__.py", "pattern site/p/b/c.py"}},
 		{"pattern that looks like a span", "app/main.py", `{"patterns":{"p.\u0000":1,"json.\u0000":2}}`, nil, nil},

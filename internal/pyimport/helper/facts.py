@@ -393,7 +393,9 @@ class File:
             named = {k.arg: k.value for k in node.keywords}
             package = named.get("package") or (node.args[1] if len(node.args) > 1 and name != "__import__" else None)
             extra = [pattern(package)] if package is not None else []
-            self.use("call", node, ctx if name in SURE else ctx | OPTIONAL, pattern(node.args[0]), extra)
+            level = named.get("level") or (node.args[4] if len(node.args) > 4 and name == "__import__" else None)
+            dots = level.value if isinstance(level, ast.Constant) and level.value in (1, 2, 3) else 0
+            self.use("call", node, ctx if name in SURE else ctx | OPTIONAL, "." * dots + pattern(node.args[0]), extra)
         elif name in ("iter_modules", "walk_packages"):
             arg = node.args[0] if node.args else None
             if isinstance(arg, ast.List) and len(arg.elts) == 1:

@@ -60,6 +60,7 @@ class C(object):
 
 import_module("." + os.name, package=__name__)
 __import__("dynamic" + os.name)
+__import__("region_%s" % os.name, globals(), locals(), level=1)
 importlib.metadata.version("some-dist")
 pkgutil.walk_packages(C.__path__)
 files("package.with.data")
