@@ -97,7 +97,8 @@ func plain(f *file, in Input) error {
 	if in.Project.Entries[0].Kind == project.EntryScript {
 		c.Entrypoint = append([]string{venv + "/bin/" + in.Project.Entries[0].Name}, c.Entrypoint[1:]...)
 	}
-	f.line("", "FROM $BASE", "COPY --from=build "+venv+" "+venv, "COPY --from=build /app /app")
+	f.base(in)
+	f.line("COPY --from=build "+venv+" "+venv, "COPY --from=build /app /app")
 	f.config(c)
 	return nil
 }
@@ -150,7 +151,8 @@ func zipapp(f *file, in Input) error {
 	}
 	f.line("RUN " + pack + " \\\n && " + strings.Join(links, " \\\n && "))
 	f.line("", "# files that the app may open by their path", "RUN find /app -name '*.py' -delete")
-	f.line("", "FROM $BASE", copyFrom(dir, dir), "COPY --from=build /app /app")
+	f.base(in)
+	f.line(copyFrom(dir, dir), "COPY --from=build /app /app")
 	f.config(in.Plan.Config)
 	return nil
 }
@@ -166,7 +168,21 @@ func (f *file) stages(in Input) error {
 		"", "PYTHON builds and BASE is what the image sits on; both have to be of the same",
 		"release of the same distribution.")
 	f.line("ARG PYTHON="+python, "ARG BASE="+base, "", "FROM $PYTHON AS build")
+	f.packages(in)
 	return nil
+}
+
+// base begins the second stage.
+func (f *file) base(in Input) {
+	f.line("", "FROM $BASE")
+	f.packages(in)
+}
+
+// packages adds those that the settings name to the stage.
+func (f *file) packages(in Input) {
+	if names := in.Project.Settings.Packages; len(names) > 0 {
+		f.line("RUN apt-get update \\\n && apt-get install -y --no-install-recommends " + strings.Join(names, " ") + " \\\n && rm -rf /var/lib/apt/lists/*")
+	}
 }
 
 // images are the defaults for what builds and for what the image sits on.

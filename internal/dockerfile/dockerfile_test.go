@@ -103,6 +103,24 @@ func TestDockerfiles(t *testing.T) {
 	}
 }
 
+// Packages of the settings are there when dependencies are built and when the
+// app runs.
+func TestPackages(t *testing.T) {
+	for _, name := range []string{"slim", "pex", "pyinstaller"} {
+		in := input(t, name, "debian:bookworm-slim")
+		in.Project.Settings.Packages = []string{"git", "libmagic1"}
+		text, err := Write(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, stage := range strings.Split(text, "\nFROM ")[1:] {
+			if !strings.Contains(stage, "apt-get install -y --no-install-recommends git libmagic1 ") {
+				t.Errorf("%s: stage %d goes without:\n%s", name, i+1, stage)
+			}
+		}
+	}
+}
+
 // Each variant has a Dockerfile, or says that it has none; what cannot be done is told.
 func TestEveryVariantSaysSomething(t *testing.T) {
 	for _, v := range variant.All() {

@@ -69,8 +69,9 @@ func pyinstaller(f *file, in Input) error {
 		"        directory=$(readlink -f \"$(dirname \"$library\")\"); \\",
 		"        mkdir -p \"/libraries$directory\"; cp -L \"$library\" \"/libraries$directory/\"; \\",
 		"      done",
-		"", "# files that the app may open by their path", "RUN find /app -name '*.py' -delete",
-		"", "FROM $BASE", "COPY --from=build /libraries /", copyFrom(want.Dir, want.Dir), "COPY --from=build /app /app")
+		"", "# files that the app may open by their path", "RUN find /app -name '*.py' -delete")
+	f.base(in)
+	f.line("COPY --from=build /libraries /", copyFrom(want.Dir, want.Dir), "COPY --from=build /app /app")
 	f.config(in.Plan.Config)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 
+	"exuvia/internal/ldcache"
 	"exuvia/internal/plan"
 	"exuvia/internal/tree"
 )
@@ -45,7 +46,9 @@ func planPlain(name string) func(context.Context, Input) (*plan.Plan, error) {
 			Entrypoints: in.Entrypoints, Config: Config(in, in.Entrypoints[0]),
 		}
 		p.Roots = append(p.Roots, in.Roots.Contract...)
-		if !hasPython(in) {
+		if hasPython(in) {
+			p.Roots = append(p.Roots, added(in)...)
+		} else {
 			p.Roots = append(p.Roots, in.Roots.Python...)
 			p.Roots = append(p.Roots, everything(in.System.Tree, "the system")...)
 		}
@@ -61,6 +64,22 @@ func hasPython(in Input) bool {
 	have, ok := in.Base.Tree.Resolve(in.Python.Exe)
 	want, _ := in.System.Tree.Resolve(in.Python.Exe)
 	return ok && have.Sum == want.Sum
+}
+
+// added are the files of the system's packages that the base lacks: what the app
+// made exuvia, or the settings, add to the system. The loader's cache is that
+// of the system then.
+func added(in Input) []plan.Root {
+	var out []plan.Root
+	for e := range in.System.Tree.All() {
+		if _, ok := in.Base.Tree.Resolve(e.Path); !ok && !e.IsDir() && e.From.Kind == tree.Deb {
+			out = append(out, plan.Root{Path: e.Path, Why: "added to the system: " + e.From.Name})
+		}
+	}
+	if _, ok := in.System.Tree.Resolve(ldcache.Path); ok && len(out) > 0 {
+		out = append(out, plan.Root{Path: ldcache.Path, Why: "added to the system: the loader's cache"})
+	}
+	return out
 }
 
 // everything makes a root of each file of t.
