@@ -81,6 +81,23 @@ func TestWrittenBlobIsNoticedByItsStamp(t *testing.T) {
 	}
 }
 
+// Links and extended attributes, capabilities above all, are bytes of any kind.
+func TestTreeRoundTripOfBytes(t *testing.T) {
+	s := open(t)
+	odd := tree.File("odd", 0o644, nil, tree.Origin{})
+	odd.Xattrs = map[string]string{"security.capability": "\x01\x00\xff\x80", "user.text": "text"}
+	want, err := tree.New(odd, tree.Symlink("odd-link", "\xff/\xfe", tree.Origin{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutTree(t.Context(), "test", Key("a"), want); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.Tree("test", Key("a")); !ok || got.Digest() != want.Digest() {
+		t.Errorf("found: %v, %v", ok, tree.Diff(want, got))
+	}
+}
+
 func TestTreeRoundTrip(t *testing.T) {
 	s := open(t)
 	want, err := tree.New(

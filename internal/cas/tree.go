@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"unicode/utf8"
 
 	"exuvia/internal/tree"
 )
@@ -70,24 +71,66 @@ func (s *Store) PutTree(ctx context.Context, kind, key string, t *tree.Tree) (*t
 	if err != nil {
 		return nil, err
 	}
-	var entries []tree.Entry
+	var entries []recorded
 	for e := range kept.All() {
-		entries = append(entries, e)
+		entries = append(entries, record(e))
 	}
 	return kept, s.Record(kind, key, entries)
 }
 
+// recorded is an entry as JSON can have it: links and extended attributes may
+// have bytes that are no UTF-8.
+type recorded struct {
+	tree.Entry
+
+	RawLink   []byte            `json:",omitempty"` // in place of Link
+	RawXattrs map[string][]byte `json:",omitempty"` // beside Xattrs
+}
+
+func record(e tree.Entry) recorded {
+	r := recorded{Entry: e}
+	if !utf8.ValidString(e.Link) {
+		r.Link, r.RawLink = "", []byte(e.Link)
+	}
+	for k, v := range e.Xattrs {
+		if utf8.ValidString(v) {
+			continue
+		}
+		if r.RawXattrs == nil {
+			r.RawXattrs, r.Xattrs = make(map[string][]byte), maps.Clone(e.Xattrs)
+		}
+		r.RawXattrs[k] = []byte(v)
+		delete(r.Xattrs, k)
+	}
+	return r
+}
+
+func (r recorded) entry() tree.Entry {
+	e := r.Entry
+	if r.RawLink != nil {
+		e.Link = string(r.RawLink)
+	}
+	for k, v := range r.RawXattrs {
+		if e.Xattrs == nil {
+			e.Xattrs = make(map[string]string)
+		}
+		e.Xattrs[k] = string(v)
+	}
+	return e
+}
+
 // Tree gives the tree recorded under the key, if it is whole.
 func (s *Store) Tree(kind, key string) (*tree.Tree, bool) {
-	var entries []tree.Entry
-	if !s.Lookup(kind, key, &entries) {
+	var list []recorded
+	if !s.Lookup(kind, key, &list) {
 		return nil, false
 	}
-	for i, e := range entries {
-		if e.IsRegular() && !s.Has(Blob{e.Sum, e.Size}) {
+	entries := make([]tree.Entry, len(list))
+	for i, r := range list {
+		if r.IsRegular() && !s.Has(Blob{r.Sum, r.Size}) {
 			return nil, false
 		}
-		entries[i] = s.attach(e)
+		entries[i] = s.attach(r.entry())
 	}
 	t, err := tree.New(entries...)
 	return t, err == nil
