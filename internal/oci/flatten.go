@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -180,10 +182,73 @@ func newFlattener(store *cas.Store) *flattener {
 	return &flattener{store: store, root: &node{entry: tree.Dir("", 0o755, tree.Origin{})}, left: maxBytes}
 }
 
-// layer unpacks one layer over those before.
+// member is one of a layer's archive, as far as the layer alone says what it
+// is.
+type member struct {
+	Name   string            `json:"name"` // clean, and below the root
+	Type   byte              `json:"type"` // of package tar
+	Mode   fs.FileMode       `json:"mode"`
+	UID    int               `json:"uid"`
+	GID    int               `json:"gid"`
+	Link   []byte            `json:"link,omitempty"` // of a hard link clean, as Name
+	Xattrs map[string][]byte `json:"xattrs,omitempty"`
+	Blob   cas.Blob          `json:"blob,omitzero"`
+}
+
+// members are what was read of a layer.
+type members struct {
+	List  []member `json:"list"`
+	Bytes int64    `json:"bytes"` // of the tar stream
+}
+
+// layer puts one layer over those before. Of one that is known, only the bytes
+// are compared with their hash: images of a project share most of their layers.
 func (f *flattener) layer(ctx context.Context, l v1.Layer) error {
 	f.at++
-	return readLayer(ctx, l, func(r io.Reader) error {
+	digest, err := l.Digest()
+	if err != nil {
+		return err
+	}
+	diffID, err := l.DiffID()
+	if err != nil {
+		return err
+	}
+	key := cas.Key(flattenVersion, digest.String(), diffID.String())
+	var known members
+	if f.store.Lookup("layer", key, &known) && f.has(known) {
+		if err := checkLayer(ctx, l); err != nil {
+			return err
+		}
+		return f.unpackAll(known)
+	}
+	read, err := f.read(ctx, l)
+	if err != nil {
+		return err
+	}
+	return f.store.Record("layer", key, read)
+}
+
+// has reports whether the contents of a layer's files are still in the cache.
+func (f *flattener) has(known members) bool {
+	return !slices.ContainsFunc(known.List, func(m member) bool { return m.regular() && !f.store.Has(m.Blob) })
+}
+
+func (f *flattener) unpackAll(known members) error {
+	if f.left -= known.Bytes; f.left <= 0 {
+		return fmt.Errorf("more than %d bytes", int64(maxBytes))
+	}
+	for _, m := range known.List {
+		if err := f.unpack(m); err != nil {
+			return fmt.Errorf("%s: %w", clip(m.Name), err)
+		}
+	}
+	return nil
+}
+
+// read unpacks a layer's archive, and gives what is in it.
+func (f *flattener) read(ctx context.Context, l v1.Layer) (members, error) {
+	var out members
+	err := readLayer(ctx, l, func(r io.Reader) error {
 		bounded := &io.LimitedReader{R: r, N: f.left}
 		tr := tar.NewReader(bounded)
 		for {
@@ -191,8 +256,13 @@ func (f *flattener) layer(ctx context.Context, l v1.Layer) error {
 			if errors.Is(err, io.EOF) && bounded.N > 0 {
 				break
 			}
-			if err == nil {
-				if err = f.unpack(h, tr); err != nil {
+			if err == nil && h.Typeflag != tar.TypeXGlobalHeader {
+				var m member
+				if m, err = f.member(h, tr); err == nil {
+					out.List = append(out.List, m)
+					err = f.unpack(m)
+				}
+				if err != nil {
 					err = fmt.Errorf("%s: %w", clip(h.Name), err)
 				}
 			}
@@ -207,11 +277,13 @@ func (f *flattener) layer(ctx context.Context, l v1.Layer) error {
 		if _, err := io.Copy(io.Discard, bounded); err != nil {
 			return err
 		}
+		out.Bytes = f.left - bounded.N
 		if f.left = bounded.N; f.left <= 0 {
 			return fmt.Errorf("more than %d bytes", int64(maxBytes))
 		}
 		return nil
 	})
+	return out, err
 }
 
 // clip shortens a name for an error.
@@ -223,36 +295,26 @@ func clip(name string) string {
 }
 
 // unpack puts one member of an archive in its place.
-func (f *flattener) unpack(h *tar.Header, r io.Reader) error {
-	if h.Typeflag == tar.TypeXGlobalHeader {
-		return nil
+func (f *flattener) unpack(m member) error {
+	if m.Name == "." {
+		return f.charge(0)
 	}
-	name, err := memberPath(h.Name)
-	if err != nil {
-		return err
-	}
-	if name == "." {
-		if h.Typeflag != tar.TypeDir {
-			return errors.New("the root is no directory")
+	dir, base := path.Split(m.Name)
+	if m.whiteout() {
+		if err := f.charge(len(m.Name)); err != nil {
+			return err
 		}
-		return nil
-	}
-	dir, base := path.Split(name)
-	if strings.HasPrefix(base, whiteout) {
 		return f.hide(dir, base)
 	}
 	parent, err := f.directory(dir)
 	if err != nil {
 		return err
 	}
-	e, err := f.entry(h, r)
-	if err != nil {
-		return err
-	}
-	if h.Typeflag == tar.TypeLink {
+	e := f.entry(m)
+	if m.Type == tar.TypeLink {
 		target, ok := f.lookup(e.Link)
 		if !ok || !target.entry.IsRegular() {
-			return fmt.Errorf("links to %s, which is no file before it", clip(h.Linkname))
+			return fmt.Errorf("links to %s, which is no file before it", clip(e.Link))
 		}
 		e = target.entry
 		if e.Link == "" {
@@ -261,6 +323,24 @@ func (f *flattener) unpack(h *tar.Header, r io.Reader) error {
 	}
 	_, err = f.put(parent, base, e)
 	return err
+}
+
+// entry makes an entry of a member, still without its path; of a hard link
+// there is the target alone.
+func (f *flattener) entry(m member) tree.Entry {
+	e := tree.Entry{Mode: m.Mode, UID: m.UID, GID: m.GID, Link: string(m.Link), From: tree.Origin{Kind: tree.BaseFile, Name: "image"}}
+	for k, v := range m.Xattrs {
+		if e.Xattrs == nil {
+			e.Xattrs = make(map[string]string)
+		}
+		e.Xattrs[k] = string(v)
+		f.names += int64(len(k) + len(v))
+	}
+	if m.regular() {
+		kept := f.store.Entry("", m.Mode, m.Blob, e.From)
+		e.Size, e.Sum, e.Open = kept.Size, kept.Sum, kept.Open
+	}
+	return e
 }
 
 // put puts an entry into a directory, in place of what is there; of a
@@ -427,53 +507,72 @@ func (f *flattener) walk(name string, mkdir bool) (*node, error) {
 	return n, nil
 }
 
-// entry makes an entry of a member, still without its path; of a hard link
-// there is the target alone.
-func (f *flattener) entry(h *tar.Header, r io.Reader) (tree.Entry, error) {
-	e := tree.Entry{
-		Mode: h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky),
-		UID:  h.Uid, GID: h.Gid, From: tree.Origin{Kind: tree.BaseFile, Name: "image"},
+func (m member) whiteout() bool { return strings.HasPrefix(path.Base(m.Name), whiteout) }
+
+func (m member) regular() bool { return m.Type == tar.TypeReg && !m.whiteout() }
+
+// member reads one of an archive. Contents go into the cache.
+func (f *flattener) member(h *tar.Header, r io.Reader) (member, error) {
+	name, err := memberPath(h.Name)
+	if err != nil {
+		return member{}, err
 	}
+	m := member{Name: name, Type: h.Typeflag}
+	if name == "." && h.Typeflag != tar.TypeDir {
+		return m, errors.New("the root is no directory")
+	}
+	if name == "." || m.whiteout() {
+		return m, nil
+	}
+	m.Mode, m.UID, m.GID = h.FileInfo().Mode()&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky), h.Uid, h.Gid
 	if h.Uid < 0 || h.Gid < 0 || h.Uid > maxOwner || h.Gid > maxOwner {
-		return e, fmt.Errorf("owner %d:%d", h.Uid, h.Gid)
+		return m, fmt.Errorf("owner %d:%d", h.Uid, h.Gid)
 	}
-	for k, v := range h.PAXRecords {
-		if strings.HasPrefix(k, "GNU.sparse.") { // any number of terabytes in a few bytes
-			return e, errors.New("a sparse file")
-		}
-		if a, ok := strings.CutPrefix(k, xattrPrefix); ok {
-			if e.Xattrs == nil {
-				e.Xattrs = make(map[string]string)
-			}
-			e.Xattrs[a] = v
-			f.names += int64(len(a) + len(v))
-		}
+	if m.Xattrs, err = attributes(h.PAXRecords); err != nil {
+		return m, err
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		e.Mode |= fs.ModeDir
+		m.Mode |= fs.ModeDir
 	case tar.TypeSymlink:
 		if h.Linkname == "" || len(h.Linkname) > maxPath || strings.ContainsRune(h.Linkname, 0) {
-			return e, errors.New("a link to nothing that can be")
+			return m, errors.New("a link to nothing that can be")
 		}
-		e.Mode, e.Link = fs.ModeSymlink|0o777, h.Linkname
+		m.Mode, m.Link = fs.ModeSymlink|0o777, []byte(h.Linkname)
 	case tar.TypeLink:
 		target, err := memberPath(strings.TrimPrefix(h.Linkname, "/"))
 		if err != nil {
-			return e, fmt.Errorf("link to %s: %w", clip(h.Linkname), err)
+			return m, fmt.Errorf("link to %s: %w", clip(h.Linkname), err)
 		}
-		e.Link = target
+		m.Link = []byte(target)
 	case tar.TypeReg:
-		blob, err := f.store.Put(r)
-		if err != nil {
-			return e, err
-		}
-		kept := f.store.Entry("", e.Mode, blob, e.From)
-		e.Size, e.Sum, e.Open = kept.Size, kept.Sum, kept.Open
+		m.Blob, err = f.store.Put(r)
 	default:
-		return e, fmt.Errorf("type %q is neither file, directory nor link", h.Typeflag)
+		err = fmt.Errorf("type %q is neither file, directory nor link", h.Typeflag)
 	}
-	return e, nil
+	return m, err
+}
+
+// attributes are the extended attributes among the records of a header.
+func attributes(records map[string]string) (map[string][]byte, error) {
+	var out map[string][]byte
+	for k, v := range records {
+		if strings.HasPrefix(k, "GNU.sparse.") { // any number of terabytes in a few bytes
+			return nil, errors.New("a sparse file")
+		}
+		a, ok := strings.CutPrefix(k, xattrPrefix)
+		if !ok {
+			continue
+		}
+		if !utf8.ValidString(a) {
+			return nil, errors.New("an extended attribute whose name is no UTF-8")
+		}
+		if out == nil {
+			out = make(map[string][]byte)
+		}
+		out[a] = []byte(v)
+	}
+	return out, nil
 }
 
 // tree gives what is there after all layers.

@@ -24,16 +24,29 @@ import (
 )
 
 // flat says what is in the image that layers make: path → contents, "/" for a
-// directory, "→ x" for a link.
+// directory, "→ x" for a link. Another image of the same layers, which are known
+// by then, has to be the same.
 func flat(t *testing.T, layers ...v1.Layer) (map[string]string, error) {
 	t.Helper()
 	img, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, _, err := Flatten(t.Context(), store(t), img)
+	s := store(t)
+	tr, _, err := Flatten(t.Context(), s, img)
+	other, configErr := mutate.Config(img, v1.Config{User: "other"})
+	if configErr != nil {
+		t.Fatal(configErr)
+	}
+	again, _, errAgain := Flatten(t.Context(), s, other)
+	if (err == nil) != (errAgain == nil) {
+		t.Errorf("first %v, then %v", err, errAgain)
+	}
 	if err != nil {
 		return nil, err
+	}
+	if again != nil && tr.Digest() != again.Digest() {
+		t.Errorf("known layers make another tree: %v", tree.Diff(tr, again))
 	}
 	out := make(map[string]string)
 	for e := range tr.All() {
@@ -296,4 +309,54 @@ func FuzzFlatten(f *testing.F) {
 			t.Fatalf("differs: %v", tree.Diff(first, second))
 		}
 	})
+}
+
+// A layer that is known is not unpacked again, unless its files are gone from
+// the cache.
+func TestFlattenKnowsLayers(t *testing.T) {
+	s := store(t)
+	first := layerWith(t, "1", tar.Header{
+		Name: "a", Typeflag: tar.TypeReg, Mode: 0o644, Size: 1, PAXRecords: map[string]string{xattrPrefix + "security.capability": "\x01\x00\xff\xfe"},
+	}, tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "\xff"})
+	flatten := func(second string) *tree.Tree {
+		t.Helper()
+		img, err := mutate.AppendLayers(empty.Image, first, short(t, "2", second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, _, err := Flatten(t.Context(), s, img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr
+	}
+	flatten("b")
+	fresh := flatten("c")
+	e, ok := fresh.Lookup("a")
+	if l, found := fresh.Lookup("l"); !ok || !found || e.Xattrs["security.capability"] != "\x01\x00\xff\xfe" || l.Link != "\xff" {
+		t.Errorf("a is %+v, l is %+v", e, l)
+	}
+	digest, err := first.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := cas.Key(flattenVersion, digest.String(), digest.String())
+	var known members
+	if !s.Lookup("layer", key, &known) || len(known.List) != 2 {
+		t.Fatalf("known is %+v", known)
+	}
+	known.List = known.List[:1]
+	if err := s.Record("layer", key, known); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := flatten("d").Lookup("l"); ok {
+		t.Error("a layer that is known was read")
+	}
+	known.List[0].Blob.Sum = strings.Repeat("0", 64)
+	if err := s.Record("layer", key, known); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := flatten("e").Lookup("l"); !ok {
+		t.Error("a layer whose files are gone was not read")
+	}
 }
