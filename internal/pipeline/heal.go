@@ -8,6 +8,7 @@ import (
 
 	"exuvia/internal/engine"
 	"exuvia/internal/fault"
+	"exuvia/internal/ldcache"
 	"exuvia/internal/observe"
 	"exuvia/internal/reach"
 	"exuvia/internal/report"
@@ -141,7 +142,8 @@ func (b *build) pair(o *observe.Observer) (observe.Pair, error) {
 // caches of the C library and such, which explain no difference.
 func (b *build) idle(ctx context.Context, of func(observe.Pair, string) []report.Healed) ([]report.Healed, error) {
 	if _, ok := b.asked.Lean.Tree.Resolve(b.runtime.Exe); !ok {
-		return nil, nil // it has no Python of its own
+		// It has no Python of its own, but the loader asks for its cache.
+		return []report.Healed{{Path: ldcache.Path}}, nil
 	}
 	o, err := b.observer(ctx)
 	if err != nil {
