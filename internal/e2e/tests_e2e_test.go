@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// Tests use unittest, sqlite3, a plugin of pytest and a package with an extension
-// module that wants a library, none of which the app needs; the app has the loader
-// of plugins that pytest uses, and leans on a module by a name that it computes.
+// Tests use unittest, sqlite3 and a plugin of pytest, none of which the app needs.
+// Code of the app that only tests call uses a package with an extension module that
+// wants a library, which only tests bring. The app has the loader of plugins that
+// pytest uses, and leans on a module by a name that it computes.
 var tested = map[string]string{
 	"pyproject.toml": `[project]
 name = "tested"
@@ -34,6 +35,15 @@ def main():
     click.echo(pluggy.PluginManager("hello").project_name)
 
 
+def number(text):
+    from importlib.metadata import version
+
+    import pydantic
+
+    assert version("pydantic") == pydantic.VERSION
+    return pydantic.TypeAdapter(int).validate_python(text)
+
+
 def hidden():
     name = "scitsitats"[::-1]
     return __import__(name).mean([1, 3])
@@ -47,7 +57,6 @@ if __name__ == "__main__":
 import unittest.mock
 
 import main
-import pydantic
 import pytest
 from click.testing import CliRunner
 
@@ -55,7 +64,7 @@ from click.testing import CliRunner
 def test_it_is_the_installed_one(three):
     assert main.__file__.startswith("/app/")
     assert three == 3
-    assert pydantic.TypeAdapter(int).validate_python("3") == 3
+    assert main.number("3") == 3
 
 
 @pytest.mark.asyncio

@@ -38,7 +38,7 @@ func (a *app) tests(ctx context.Context) (verify.Tests, error) {
 	if t, err = install.WithPycache(ctx, a.Engine, t, a.runtime); err != nil {
 		return verify.Tests{}, err
 	}
-	out := verify.Tests{Lines: lines, Tree: t, Dir: a.project.Dir, Scripts: a.runtime.Scripts, Sources: []string{".", "src"}, Modules: a.ownModules()}
+	out := verify.Tests{Lines: lines, Tree: t, Dir: a.project.Dir, Scripts: a.runtime.Scripts, Sources: []string{".", "src"}, Modules: a.ownModules(), Lent: lent(a.full, beside, a.runtime.Site)}
 	for _, d := range a.scriptPath() {
 		out.Path = append(out.Path, "/"+d)
 		if in := strings.TrimPrefix(strings.TrimPrefix(d, "app"), "/"); in != "" && !slices.Contains(out.Sources, in) {
@@ -46,6 +46,28 @@ func (a *app) tests(ctx context.Context) (verify.Tests, error) {
 		}
 	}
 	return out, nil
+}
+
+// lent lists what beside adds to the directory site of full: top-level modules,
+// by name, and directories of metadata.
+func lent(full, beside *tree.Tree, site string) []string {
+	var out []string
+	for e := range beside.All() {
+		rest, ok := strings.CutPrefix(e.Path, site+"/")
+		if !ok {
+			continue
+		}
+		top, _, _ := strings.Cut(rest, "/")
+		if _, ok := full.Lookup(path.Join(site, top)); ok {
+			continue
+		}
+		if !strings.HasSuffix(top, ".dist-info") {
+			top, _, _ = strings.Cut(top, ".")
+		}
+		out = append(out, top)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // union is a followed by what only b has.

@@ -31,7 +31,7 @@ const testsPrefix = "tests: "
 // Tests are the project's own, which have to pass in the image as in the
 // unreduced app. They run in the project's directory, but what they test is the
 // image's: its modules, its libraries, its data. What they need beside, and the
-// image lacks, comes from Tree, for their own imports only.
+// image lacks, comes from Tree: for their own imports only, but for Lent.
 type Tests struct {
 	Lines   []string   // command lines, such as "python -m pytest tests"
 	Tree    *tree.Tree // the unreduced app with what tests need
@@ -40,6 +40,7 @@ type Tests struct {
 	Path    []string   // directories of the image with modules of the project, absolute
 	Sources []string   // directories of the project with its modules, relative to Dir; the first is "."
 	Modules []string   // top-level modules of the project
+	Lent    []string   // top-level modules that only tests bring, and directories of metadata
 }
 
 // options are those of a boot that runs tests of s.
@@ -64,7 +65,7 @@ func (v *verifier) testing(s Subject) (engine.BootOptions, error) {
 	o.Env = append(slices.Clip(o.Env),
 		"PYTHONPATH="+strings.Join(append([]string{testsDir}, t.Path...), ":"),
 		"PATH="+search+":"+path.Join(BesideDir, t.Scripts),
-		"EXUVIA_BESIDE="+BesideDir, "EXUVIA_SOURCES="+strings.Join(sources, ":"), "EXUVIA_OWN="+strings.Join(t.Modules, ":"))
+		"EXUVIA_BESIDE="+BesideDir, "EXUVIA_SOURCES="+strings.Join(sources, ":"), "EXUVIA_OWN="+strings.Join(t.Modules, ":"), "EXUVIA_LENT="+strings.Join(t.Lent, ":"))
 	return o, nil
 }
 

@@ -2,10 +2,11 @@
 
 It is found as sitecustomize, and gives way to the one that the app has. What
 the image has is taken from the image, also where the project's directory, in
-which tests run, has it too. What it lacks is there for tests alone, and for what
-came with them: the image's own code is told that there is no such module, as it
-would be without tests. (A module that tests have imported before it does is there
-for all: to hide that would take frames of ours in every traceback.)
+which tests run, has it too. What only tests bring is there for all, as it is where
+the project is developed. What the app has and the image lacks is there for tests
+alone, and for what came with them: the image's own code is told that there is no
+such module, as it would be without tests. (A module that tests have imported before
+it does is there for all: to hide that would take frames of ours in every traceback.)
 """
 import os
 import sys
@@ -16,6 +17,7 @@ from _frozen_importlib_external import ExtensionFileLoader, PathFinder
 BESIDE = os.environ["EXUVIA_BESIDE"]  # the unreduced app with what tests need
 SOURCES = os.environ["EXUVIA_SOURCES"].split(":")  # directories of the project that are on sys.path; the first has all others
 OWN = set(os.environ["EXUVIA_OWN"].split(":"))  # top-level modules of the project
+LENT = set(os.environ["EXUVIA_LENT"].split(":"))  # top-level modules that only tests bring, and directories of metadata
 MACHINERY = ("importlib", "runpy", "pkgutil", "unittest", "pluggy")  # import for others: what they are told to
 
 
@@ -116,11 +118,11 @@ def load(library):
 
 
 class FromBeside:
-    """Finds what the image lacks for all but the image's own code."""
+    """Finds what only tests bring, and for all but the image's own code what else the image lacks."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if asked_by_image():
+        if name.partition(".")[0] not in LENT and asked_by_image():
             return None
         return spec_beside(name, [BESIDE + p for p in (image_path if path is None else path) if not below(p, BESIDE)])
 
@@ -128,11 +130,10 @@ class FromBeside:
     def find_distributions(context):
         from importlib.metadata import MetadataPathFinder
 
-        if asked_by_image():
-            return
+        all_of_it = not asked_by_image()
         have = {d.metadata["Name"] for d in MetadataPathFinder.find_distributions(type(context)(path=image_path))}
         for d in MetadataPathFinder.find_distributions(type(context)(path=[BESIDE + p for p in image_path], name=context.name)):
-            if d.metadata["Name"] not in have:
+            if d.metadata["Name"] not in have and (all_of_it or d._path.name in LENT):
                 yield d
 
 
