@@ -105,7 +105,9 @@ func TestTestsHeal(t *testing.T) {
 		t.Fatal("nothing was healed")
 	}
 	for _, h := range b.Healed {
-		if !slices.Contains([]string{"statistics", "fractions", "numbers"}, h.Value) {
+		// Readline, which pytest is lent, looks for the terminal: observing does
+		// not tell who looked for a file that is no module.
+		if !slices.Contains([]string{"statistics", "fractions", "numbers"}, h.Value) && !strings.HasPrefix(h.Path, "usr/share/terminfo/") {
 			t.Errorf("%+v was added", h)
 		}
 	}
