@@ -31,12 +31,17 @@ func (a *app) tests(ctx context.Context) (verify.Tests, error) {
 		known[d.Name] = true
 	}
 	beside := installed.App.Filter(func(e tree.Entry) bool { return e.From.Kind == tree.Dist && !known[e.From.Name] })
-	t, err := tree.Overlay(a.full, beside)
+	// Scripts come last: a system without them has its bytecode already.
+	modules := beside.Filter(func(e tree.Entry) bool { return strings.HasPrefix(e.Path, a.runtime.Site+"/") })
+	t, err := tree.Overlay(a.full, modules)
+	if err == nil {
+		t, err = install.WithPycache(ctx, a.Engine, t, a.runtime)
+	}
+	if err == nil {
+		t, err = tree.Overlay(t, beside)
+	}
 	if err != nil {
 		return verify.Tests{}, fmt.Errorf("putting what tests need beside the app: %w", err)
-	}
-	if t, err = install.WithPycache(ctx, a.Engine, t, a.runtime); err != nil {
-		return verify.Tests{}, err
 	}
 	out := verify.Tests{Lines: lines, Tree: t, Dir: a.project.Dir, Scripts: a.runtime.Scripts, Sources: []string{".", "src"}, Modules: a.ownModules(), Lent: lent(a.full, beside, a.runtime.Site)}
 	for _, d := range a.scriptPath() {
