@@ -137,7 +137,7 @@ const (
 // layerOf says in which layer an entry lies.
 func (b *build) layerOf(e tree.Entry) string {
 	switch {
-	case e.From.Kind == tree.Project, e.From.Kind == tree.Dist && e.From.Name == b.project.Name:
+	case b.own(e):
 		return layerApp
 	case e.From.Kind == tree.Made && slices.Contains(b.plan.Bundle, e.From.Name):
 		return layerApp

@@ -15,7 +15,7 @@ func (b *build) partOf(e tree.Entry) report.PartName {
 	switch {
 	case e.From.Kind == tree.Made && slices.Contains(b.plan.Bundle, e.From.Name):
 		return report.PartBundle
-	case e.From.Kind == tree.Project, e.From.Kind == tree.Dist && e.From.Name == b.project.Name, strings.HasPrefix(e.Path, "app/"):
+	case b.own(e), strings.HasPrefix(e.Path, "app/"):
 		return report.PartApp
 	case e.From.Kind == tree.Dist:
 		return report.PartDependencies
