@@ -245,6 +245,17 @@ func (s *static) executable(name string, c plan.Config, depth int) error {
 	return nil
 }
 
+// searchPath is PATH as a program has it that is started with c.
+func searchPath(c plan.Config) string {
+	dirs := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, kv := range c.Env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			dirs = v
+		}
+	}
+	return dirs
+}
+
 // find looks a program up as execvp(3) would.
 func (s *static) find(name string, c plan.Config) (tree.Entry, bool) {
 	if path.IsAbs(name) {
@@ -253,13 +264,7 @@ func (s *static) find(name string, c plan.Config) (tree.Entry, bool) {
 	if strings.Contains(name, "/") {
 		return s.lean.Resolve(path.Join("/", c.WorkingDir, name))
 	}
-	dirs := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	for _, kv := range c.Env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			dirs = v
-		}
-	}
-	for dir := range strings.SplitSeq(dirs, ":") {
+	for dir := range strings.SplitSeq(searchPath(c), ":") {
 		if e, ok := s.lean.Resolve(path.Join("/", dir, name)); ok && e.IsRegular() && s.user.reaches(s.lean, e, 1) {
 			return e, true
 		}

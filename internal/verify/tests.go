@@ -43,7 +43,7 @@ type Tests struct {
 	Lent    []string   // top-level modules that only tests bring, and directories of metadata
 }
 
-// options are those of a boot that runs tests of s.
+// testing gives the options of a boot of s that runs tests.
 func (v *verifier) testing(s Subject) (engine.BootOptions, error) {
 	hook, err := tree.New(tree.File("sitecustomize.py", 0o644, testsScript, tree.Origin{Kind: tree.Made, Name: "tests"}))
 	if err != nil {
@@ -54,31 +54,15 @@ func (v *verifier) testing(s Subject) (engine.BootOptions, error) {
 	for _, d := range t.Sources {
 		sources = append(sources, path.Join(project.SourceDir, d))
 	}
-	search := environ(s.Config.Env, "PATH")
-	if search == "" {
-		search = environ(engine.Env(), "PATH")
-	}
 	o := v.options()
 	o.Writable = true
 	o.Inputs = []engine.Input{{Tree: t.Tree, At: BesideDir}, {Tree: hook, At: testsDir}}
 	o.Volumes = append(slices.Clip(o.Volumes), engine.Volume{Host: t.Dir, At: project.SourceDir, ReadOnly: true})
 	o.Env = append(slices.Clip(o.Env),
 		"PYTHONPATH="+strings.Join(append([]string{testsDir}, t.Path...), ":"),
-		"PATH="+search+":"+path.Join(BesideDir, t.Scripts),
+		"PATH="+searchPath(s.Config)+":"+path.Join(BesideDir, t.Scripts),
 		"EXUVIA_BESIDE="+BesideDir, "EXUVIA_SOURCES="+strings.Join(sources, ":"), "EXUVIA_OWN="+strings.Join(t.Modules, ":"), "EXUVIA_LENT="+strings.Join(t.Lent, ":"))
 	return o, nil
-}
-
-// environ is the value of a variable, "" where it is not set; the last one
-// counts.
-func environ(env []string, name string) string {
-	value := ""
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, name+"="); ok {
-			value = v
-		}
-	}
-	return value
 }
 
 // tests runs one command line of the project's tests, which has to pass.
@@ -130,11 +114,12 @@ func summary(log string) string {
 
 // untested says so of tests that were not run.
 func (v *verifier) untested() []report.Check {
+	if v.hasPython() {
+		return nil
+	}
 	var out []report.Check
 	for _, line := range v.Tests.Lines {
-		if !v.hasPython() {
-			out = append(out, report.Check{Name: testsPrefix + oneLine(line), OK: true, Detail: "not run: the image has no interpreter of its own"})
-		}
+		out = append(out, report.Check{Name: testsPrefix + oneLine(line), OK: true, Detail: "not run: the image has no interpreter of its own"})
 	}
 	return out
 }
