@@ -156,11 +156,13 @@ func (s Settings) Check() error {
 			return bad("env", "names of environment variables", k)
 		}
 	}
-	for key, lines := range map[string][]string{"observe": s.Observe, "tests": s.Tests} {
-		for _, line := range lines {
-			if words, err := Words(line); err != nil || len(words) == 0 {
-				return bad(key, "command lines", line)
+	for i, line := range slices.Concat(s.Observe, s.Tests) {
+		if words, err := Words(line); err != nil || len(words) == 0 {
+			key := "observe"
+			if i >= len(s.Observe) {
+				key = "tests"
 			}
+			return bad(key, "command lines", line)
 		}
 	}
 	for _, r := range s.Probe.HTTP {
