@@ -21,6 +21,7 @@ import (
 	"exuvia/internal/cas"
 	"exuvia/internal/engine"
 	"exuvia/internal/plan"
+	"exuvia/internal/python"
 	"exuvia/internal/tree"
 )
 
@@ -69,7 +70,7 @@ func New(b engine.Booter, tools *tree.Tree, cache *cas.Store) (*Observer, error)
 	if loader == "" {
 		return nil, fmt.Errorf("observing: the tools of strace have no loader")
 	}
-	names, err := tree.New(tree.File("sitecustomize.py", 0o644, hook, tree.Origin{Kind: tree.Made, Name: "observe"}))
+	names, err := python.Sitecustomize("observe", hook)
 	if err != nil {
 		return nil, err
 	}

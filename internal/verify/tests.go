@@ -12,6 +12,7 @@ import (
 	"exuvia/internal/engine"
 	"exuvia/internal/fault"
 	"exuvia/internal/project"
+	"exuvia/internal/python"
 	"exuvia/internal/report"
 	"exuvia/internal/tree"
 )
@@ -45,7 +46,7 @@ type Tests struct {
 
 // testing gives the options of a boot of s that runs tests.
 func (v *verifier) testing(s Subject) (engine.BootOptions, error) {
-	hook, err := tree.New(tree.File("sitecustomize.py", 0o644, testsScript, tree.Origin{Kind: tree.Made, Name: "tests"}))
+	hook, err := python.Sitecustomize("tests", testsScript)
 	if err != nil {
 		return engine.BootOptions{}, err
 	}

@@ -1,7 +1,7 @@
 """Lets tests run on an image that has nothing of what tests need.
 
-It is found as sitecustomize, and gives way to the one that the app has. What
-the image has is taken from the image, also where the project's directory, in
+It is found as sitecustomize, and gives way to the one that the app has: give_way()
+is from package python. What the image has is taken from the image, also where the project's directory, in
 which tests run, has it too. What only tests bring is there for all, as it is where
 the project is developed. What the app has and the image lacks is there for tests
 alone, and for what came with them: the image's own code is told that there is no
@@ -19,17 +19,6 @@ SOURCES = os.environ["EXUVIA_SOURCES"].split(":")  # directories of the project 
 OWN = set(os.environ["EXUVIA_OWN"].split(":"))  # top-level modules of the project
 LENT = set(os.environ["EXUVIA_LENT"].split(":"))  # top-level modules that only tests bring, and directories of metadata
 MACHINERY = ("importlib", "runpy", "pkgutil", "unittest", "pluggy")  # import for others: what they are told to
-
-
-def give_way():
-    own = os.path.dirname(__file__)
-    sys.path[:] = [p for p in sys.path if p != own]
-    sys.modules.pop("sitecustomize", None)
-    try:
-        import sitecustomize
-    except ImportError as e:
-        if e.name != "sitecustomize":
-            raise
 
 
 def below(file, top):
