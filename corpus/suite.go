@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +16,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/pelletier/go-toml/v2"
+
+	"exuvia/internal/download"
 )
 
 // Bounds of what is downloaded and unpacked.
@@ -143,31 +146,22 @@ func fetch(ctx context.Context, url, sum string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	var data []byte
+	client := download.Client{HTTP: http.DefaultClient, Pause: time.Second}
+	err = client.Get(ctx, req, func(r io.Reader) (err error) {
+		data, err = io.ReadAll(io.LimitReader(r, maxSdist))
+		return err
+	})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", url, err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", url, resp.Status)
+	if got := fmt.Sprintf("%x", sha256.Sum256(data)); got != sum {
+		return "", fmt.Errorf("%s has SHA-256 %s, not %s", url, got, sum)
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "part-*")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(f.Name())
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(f, h), io.LimitReader(resp.Body, maxSdist))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return "", err
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != sum {
-		return "", fmt.Errorf("%s has SHA-256 %s, not %s", url, got, sum)
-	}
-	return name, os.Rename(f.Name(), name)
+	return name, renameio.WriteFile(name, data, 0o644)
 }
 
 // unpack takes what is wanted out of a source distribution, which has all in one

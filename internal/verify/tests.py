@@ -1,12 +1,13 @@
 """Lets tests run on an image that has nothing of what tests need.
 
-It is found as sitecustomize, and gives way to the one that the app has: give_way()
-is from package python. What the image has is taken from the image, also where the project's directory, in
-which tests run, has it too. What only tests bring is there for all, as it is where
-the project is developed. What the app has and the image lacks is there for tests
-alone, and for what came with them: the image's own code is told that there is no
-such module, as it would be without tests. (A module that tests have imported before
-it does is there for all: to hide that would take frames of ours in every traceback.)
+It is found as sitecustomize, and gives way to the one that the app has: give_way() is
+from package python. What the image has is taken from the image, also where the
+project's directory, in which tests run, has it too. What only tests bring is there for
+all, as it is where the project is developed. What the app has and the image lacks is
+there for tests alone, and for what came with them: the image's own code is told that
+there is no such module, as it would be without tests. (A module that tests have
+imported before it does is there for all: to hide that would take frames of ours in
+every traceback.)
 """
 import os
 import sys
