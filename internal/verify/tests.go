@@ -62,6 +62,7 @@ func (v *verifier) testing(s Subject) (engine.BootOptions, error) {
 	o.Env = append(slices.Clip(o.Env),
 		"PYTHONPATH="+strings.Join(append([]string{testsDir}, t.Path...), ":"),
 		"PATH="+searchPath(s.Config)+":"+path.Join(BesideDir, t.Scripts),
+		"TERMINFO_DIRS=:"+BesideDir+"/usr/share/terminfo", // for lent libraries; "" is where they look by themselves
 		"EXUVIA_BESIDE="+BesideDir, "EXUVIA_SOURCES="+strings.Join(sources, ":"), "EXUVIA_OWN="+strings.Join(t.Modules, ":"), "EXUVIA_LENT="+strings.Join(t.Lent, ":"))
 	return o, nil
 }
