@@ -77,7 +77,7 @@ type Pair struct {
 func (p Pair) Lacks(while string) []report.Healed {
 	found := make(map[string]report.Healed)
 	add := func(file, how string, source bool) {
-		if _, ok := found[file]; ok || p.Kept(file) != source || p.Image.Found[p.Beside+"/"+file] {
+		if _, ok := found[file]; ok || p.Kept(file) != source || p.lent(file) {
 			return
 		}
 		l := p.healed(file, while+": "+how)
@@ -114,12 +114,16 @@ func (p Pair) Lacks(while string) []report.Healed {
 func (p Pair) Opened(while string) []report.Healed {
 	found := make(map[string]report.Healed)
 	for name := range p.Full.Opened {
-		if file, ok := inApp(p.App, name); ok && !p.Kept(file) {
+		if file, ok := inApp(p.App, name); ok && !p.Kept(file) && !p.lent(file) {
 			found[file] = p.healed(file, while+": the unreduced app opened it")
 		}
 	}
 	return byPath(found)
 }
+
+// lent reports whether the image had a file from beside, for what is no part of
+// it.
+func (p Pair) lent(file string) bool { return p.Image.Found[p.Beside+"/"+file] }
 
 // healed is a file that is to be kept.
 func (p Pair) healed(file, why string) report.Healed {

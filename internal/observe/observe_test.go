@@ -142,8 +142,10 @@ func TestOpened(t *testing.T) {
 		`openat(AT_FDCWD</app>, "/app/plug.py", O_RDONLY) = 3</app/plug.py>`,
 		`newfstatat(AT_FDCWD</app>, "/app/t/page.html", {st_mode=S_IFREG}, 0) = 0`,
 		`openat(AT_FDCWD</app>, "/proc/self/maps", O_RDONLY) = 3</proc/1/maps>`,
+		`openat(AT_FDCWD</app>, "/app/other.py", O_RDONLY) = 3</app/other.py>`,
 	)
-	p := Pair{Full: full, Image: traced(t), App: app(t), Modules: modules, Module: module, Kept: func(p string) bool { return p == "app/main.py" }}
+	image := traced(t, `openat(AT_FDCWD</app>, "/run/beside/app/other.py", O_RDONLY) = 3</run/beside/app/other.py>`)
+	p := Pair{Full: full, Image: image, App: app(t), Beside: "/run/beside", Modules: modules, Module: module, Kept: func(p string) bool { return p == "app/main.py" }}
 	want := []report.Healed{{Path: "app/plug.py", Setting: "keep", Value: "plug", Why: "runs: the unreduced app opened it"}}
 	if diff := cmp.Diff(want, p.Opened("runs")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
