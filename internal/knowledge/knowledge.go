@@ -73,7 +73,7 @@ type Input struct {
 // the cache what they said of the very same tree.
 func Ask(ctx context.Context, in Input) ([]Hook, error) {
 	var hooks []Hook
-	key := cas.Key(in.Tree.Digest(), in.Python.Exe, string(helper))
+	key := cas.Key(in.Tree.Digest(), in.Python.Exe, string(helper), python.Forked(tree.Origin{}).Sum)
 	if in.Cache.Lookup("hooks", key, &hooks) {
 		return hooks, nil
 	}
@@ -88,7 +88,8 @@ func Ask(ctx context.Context, in Input) ([]Hook, error) {
 }
 
 func run(ctx context.Context, in Input) ([]byte, error) {
-	files, err := tree.New(tree.File("hooks.py", 0o644, helper, tree.Origin{Kind: tree.Made, Name: "knowledge"}))
+	from := tree.Origin{Kind: tree.Made, Name: "knowledge"}
+	files, err := tree.New(tree.File("hooks.py", 0o644, helper, from), python.Forked(from))
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"exuvia/internal/cas"
 	"exuvia/internal/engine"
 	"exuvia/internal/plan"
+	"exuvia/internal/python"
 	"exuvia/internal/tree"
 )
 
@@ -170,7 +171,7 @@ func decodeFacts(data []byte, all map[string]*facts) error {
 // run starts a helper with the interpreter of the tree and gives its answers.
 func (f *Finder) run(ctx context.Context, doing, name string, script, list []byte, flags ...string) ([][]byte, error) {
 	from := tree.Origin{Kind: tree.Made, Name: "pyimport"}
-	inputs, err := tree.New(tree.File(name, 0o644, script, from), tree.File("list", 0o644, list, from))
+	inputs, err := tree.New(tree.File(name, 0o644, script, from), tree.File("list", 0o644, list, from), python.Forked(from))
 	if err != nil {
 		return nil, err
 	}

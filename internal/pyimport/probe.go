@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"exuvia/internal/cas"
+	"exuvia/internal/python"
 	"exuvia/internal/reach"
 	"exuvia/internal/tree"
 )
@@ -103,7 +104,7 @@ func (f *Finder) probeKey(e tree.Entry) string {
 		}
 		f.install = hex.EncodeToString(h.Sum(nil))
 	}
-	key := []any{e.Path, e.Sum, f.install, f.in.Path, string(probeHelper)}
+	key := []any{e.Path, e.Sum, f.install, f.in.Path, string(probeHelper), python.Forked(tree.Origin{}).Sum}
 	if e.From.Kind == tree.Project {
 		key = append(key, f.in.Tree.Digest())
 	}

@@ -5,9 +5,8 @@ TOOL is the directory that has PyInstaller, LIMIT how many seconds a hook may
 take. OUT gets hooks.json, a list of what package knowledge calls a Hook: of
 every module of the app's distributions that has one. Each hook runs in a forked
 child, so that none can hang or break the others, and imports there what it wants
-to look at. Only what hooks say when they
-are loaded counts: a hook() of theirs asks PyInstaller's own graph of a program,
-and there is none.
+to look at. Only what hooks say when they are loaded counts: a hook() of theirs
+asks PyInstaller's own graph of a program, and there is none.
 
 Runs on Python 3.9 and newer.
 """
@@ -15,9 +14,9 @@ import functools
 import json
 import logging
 import os
-import signal
 import sys
-import time
+
+import exuvia_forked
 
 TOOL, LIMIT, OUT = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
@@ -110,72 +109,23 @@ def ask(hook):
     }
 
 
-def child(task, part):
-    os.setsid()  # with the processes that it starts, to be stopped together
-    sys._pyi_isolated_subprocess = True  # it is: PyInstaller need not start another one
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    try:
-        result = task()
-    except BaseException as e:
-        cause = e.__cause__ or e.__context__ or e
-        result = {"error": ("%s: %s" % (type(cause).__name__, cause))[:500]}
-    with open(part, "w", encoding="ascii") as f:
-        json.dump(result, f)
+def isolated(task):
+    """The task, for a process of its own, as PyInstaller has it."""
 
-
-def start(task, part):
-    pid = os.fork()
-    if pid == 0:
+    def do():
+        sys._pyi_isolated_subprocess = True  # it is: PyInstaller need not start another one
         try:
-            child(task, part)
-        finally:
-            os._exit(0)
-    return pid
+            return task()
+        except BaseException as e:
+            cause = e.__cause__ or e.__context__ or e
+            return {"error": ("%s: %s" % (type(cause).__name__, cause))[:500]}
 
-
-def stop(pid):
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
-
-def finish(status, part):
-    try:
-        with open(part, encoding="ascii") as f:
-            return json.load(f)
-    except (OSError, ValueError):
-        return {"error": "died of signal %d" % (status & 127) if status & 127 else "ended without an answer"}
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
+    return do
 
 
 def run(tasks):
     """What each of the tasks gives, each done in a process of its own."""
-    waiting, running, results = sorted(tasks, reverse=True), {}, {}
-    while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1):
-            name = waiting.pop()
-            part = os.path.join(OUT, "part-%d" % len(waiting))
-            running[start(tasks[name], part)] = (name, part, time.monotonic())
-        for pid, (name, part, begin) in list(running.items()):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                results[name] = finish(status, part)
-            elif time.monotonic() - begin > LIMIT:
-                stop(pid)
-                os.waitpid(pid, 0)
-                finish(0, part)
-                results[name] = {"error": "not done after %d s" % LIMIT}
-            else:
-                continue
-            del running[pid]
-        time.sleep(0.005)
-    return results
+    return exuvia_forked.run({name: isolated(task) for name, task in tasks.items()}, os.cpu_count() or 1, LIMIT, OUT)
 
 
 def main():
