@@ -1,6 +1,7 @@
 // Package python is what exuvia knows of a Python interpreter: where it keeps
 // its files, which version it is, what is built into it. The facts come from
-// the interpreter itself, asked once in the sandbox.
+// the interpreter itself, asked once in the sandbox. It also has what scripts
+// share that exuvia lets an interpreter run.
 package python
 
 // Runtime is an interpreter in a tree. All paths are relative to the tree's
