@@ -12,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"exuvia/internal/python"
+	"exuvia/internal/tree"
 )
 
 // interpreters are those of the host that helpers have to run on.
@@ -120,20 +123,29 @@ func TestEveryConstruct(t *testing.T) {
 	}
 }
 
-func TestBadSources(t *testing.T) {
+// written gives a directory with files.
+func written(t *testing.T, files map[string]string) string {
+	t.Helper()
 	dir := t.TempDir()
+	for name, data := range files {
+		p := filepath.Join(dir, name)
+		if err := errorsOf(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(data), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestBadSources(t *testing.T) {
 	files := map[string]string{
 		"python2.py": "print 'x'\n", "null.py": "x = 1\x00\n", "coding.py": "# coding: nonsense\n", "latin.py": "x = '\xe9'\n",
 		"deep.py": strings.Repeat("(", 5000) + strings.Repeat(")", 5000), "nested.py": "x = " + strings.Repeat("-", 20000) + "1\n",
 		"x.pth": "import a; import b\n/some/dir\nimport\tc\n", "template.py": "{{ name }} = {% x %}\n",
 	}
+	dir := written(t, files)
 	var paths []string
-	for n, data := range files {
-		p := filepath.Join(dir, n)
-		if err := os.WriteFile(p, []byte(data), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		paths = append(paths, p)
+	for n := range files {
+		paths = append(paths, filepath.Join(dir, n))
 	}
 	for _, exe := range interpreters(t) {
 		t.Run(exe, func(t *testing.T) {
@@ -150,6 +162,84 @@ func TestBadSources(t *testing.T) {
 				case filepath.Base(p) != "nested.py" && (known.Error == nil || known.Error.Line < 1 || known.Error.Text == ""):
 					t.Errorf("%s: no error", p)
 				}
+			}
+		})
+	}
+}
+
+// Modules are asked in forks of their packages, and it must not show: each
+// answer is what a fresh interpreter would give.
+func TestProbes(t *testing.T) {
+	files := map[string]string{
+		"p/__init__.py":      "import p.early, q",
+		"p/early.py":         "",
+		"p/late.py":          "import p.early, r",
+		"p/other.py":         "import p.missing",
+		"p/ends.py":          "import os; os._exit(3)",
+		"p/sub/__init__.py":  "",
+		"p/sub/deep.py":      "import r",
+		"broken/inner.py":    "",
+		"q.py":               "",
+		"r.py":               "",
+		"top.py":             "",
+		"broken/__init__.py": "import q; 1 / 0",
+		"lonely/__init__.py": "import os; os.register_at_fork(after_in_child=lambda: os._exit(1))",
+		"lonely/late.py":     "import r",
+		"slow/__init__.py":   "",
+		"slow/late.py":       "import time; time.sleep(60)",
+		"slow/other.py":      "",
+	}
+	want := map[string]string{
+		"p.early":      "p p.early q",
+		"p.late":       "p p.early p.late q r",
+		"p.other":      "p p.early q ModuleNotFoundError: No module named 'p.missing'",
+		"p.ends":       "ended without an answer",
+		"p.sub.deep":   "p p.early p.sub p.sub.deep q r",
+		"broken.inner": "q ZeroDivisionError: division by zero",
+		"lonely.late":  "lonely lonely.late r",
+		"slow.late":    "not done after 2 s",
+		"slow.other":   "slow slow.other",
+		"top":          "top",
+	}
+	forked, err := python.Forked(tree.Origin{}).ReadAll(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, exe := range interpreters(t) {
+		t.Run(exe, func(t *testing.T) {
+			dir := written(t, files)
+			list := "path " + dir + "\nlimit 2\n"
+			for name := range want {
+				list += "module " + name + "\n"
+			}
+			helper := written(t, map[string]string{
+				"probe.py": string(probeHelper), "exuvia_forked.py": string(forked), "list": list,
+			})
+			out := t.TempDir()
+			if out, err := exec.CommandContext(t.Context(), exe, "-s", "-B", helper+"/probe.py", helper+"/list", out).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			data, err := os.ReadFile(out + "/probe.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all map[string]probe
+			if err := json.Unmarshal(data, &all); err != nil {
+				t.Fatal(err)
+			}
+			got := make(map[string]string)
+			for name, p := range all {
+				var words []string
+				for m, file := range p.Files {
+					if strings.HasPrefix(file, dir) {
+						words = append(words, m)
+					}
+				}
+				slices.Sort(words)
+				got[name] = strings.TrimSpace(strings.Join(words, " ") + " " + p.Error)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

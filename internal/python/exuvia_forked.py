@@ -1,6 +1,7 @@
 """Does tasks, each in a forked child of its own, so that none can hang or break
-the others. It uses built-in modules only: a task that looks at what is added to
-sys.modules sees nothing of it. Runs on Python 3.9 and newer.
+the others. A task may run others, in children of its child. It uses built-in
+modules only: a task that looks at what is added to sys.modules sees nothing of
+it. Runs on Python 3.9 and newer.
 """
 import marshal
 import os
@@ -8,8 +9,12 @@ import time
 
 SIGKILL = 9
 
+own = None  # file for the answer of the task that this process does
+
 
 def child(task, part):
+    global own
+    own = part
     os.setsid()  # with the processes that it starts, to be stopped together
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
@@ -20,6 +25,7 @@ def child(task, part):
 
 
 def start(task, part):
+    open(part, "wb").close()
     pid = os.fork()
     if pid == 0:
         try:
@@ -45,32 +51,36 @@ def finish(status, part):
         signal = status & 127
         return {"error": "died of signal %d" % signal if signal else "ended without an answer"}
     finally:
-        if os.path.exists(part):
-            os.unlink(part)
+        os.unlink(part)
 
 
 def run(tasks, workers, limit, out):
     """What each of the tasks, which are functions by name, gives: what marshal
     can write, or {"error": text}. So many workers are at it, in the order of the
-    names, none for more than limit seconds. Out is a directory for their answers.
+    names, none for more than limit seconds, not counting those in which it runs
+    tasks itself. Out is a directory for their answers.
     """
     waiting, running, results = sorted(tasks, reverse=True), {}, {}
     while waiting or running:
         while waiting and len(running) < workers:
             name = waiting.pop()
-            part = os.path.join(out, "part-%d" % len(waiting))
-            running[start(tasks[name], part)] = (name, part, time.monotonic())
-        for pid, (name, part, begin) in list(running.items()):
+            part = os.path.join(out, "part-%d-%d" % (os.getpid(), len(waiting)))
+            running[start(tasks[name], part)] = [name, part, time.monotonic(), 0]
+        for pid, task in list(running.items()):
+            name, part, begin, beat = task
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
+                del running[pid]
                 results[name] = finish(status, part)
+            elif os.stat(part).st_mtime_ns != beat:
+                task[2:] = time.monotonic(), os.stat(part).st_mtime_ns
             elif time.monotonic() - begin > limit:
                 stop(pid)
                 os.waitpid(pid, 0)
+                del running[pid]
                 finish(0, part)
                 results[name] = {"error": "not done after %d s" % limit}
-            else:
-                continue
-            del running[pid]
+        if own:
+            os.utime(own)  # this process is not stuck: those it waits for are limited
         time.sleep(0.003)
     return results
