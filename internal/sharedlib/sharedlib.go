@@ -240,12 +240,13 @@ func (f *Finder) source(e tree.Entry) ([]reach.Edge, error) {
 	if err != nil {
 		return nil, err
 	}
+	text := string(data)
 	var names []string
-	for _, m := range literal.FindAllStringSubmatch(string(data), -1) {
+	for _, m := range submatches(literal, text, `.so"`, ".so'", ".so.") {
 		names = append(names, m[1])
 	}
 	asked := len(names)
-	for _, m := range findLibrary.FindAllStringSubmatch(string(data), -1) {
+	for _, m := range submatches(findLibrary, text, "find_library(", "dlopen(") {
 		if name, _, _ := strings.Cut(m[1], ".so"); strings.HasPrefix(m[1], "lib") && name != m[1] {
 			continue // a literal, as above
 		}
@@ -264,7 +265,16 @@ func (f *Finder) source(e tree.Entry) ([]reach.Edge, error) {
 			out = append(out, reach.Edge{Missing: n, Kind: KindDlopen, Note: note, Optional: true})
 		}
 	}
-	return append(out, f.finding(e, string(data))...), nil
+	return append(out, f.finding(e, text)...), nil
+}
+
+// submatches lists the matches of an expression in a text that has one of the
+// words: to look for these first takes a tenth of the time.
+func submatches(expr *regexp.Regexp, text string, words ...string) [][]string {
+	if !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) }) {
+		return nil
+	}
+	return expr.FindAllStringSubmatch(text, -1)
 }
 
 // finding is what find_library asks by itself: ldconfig, for the loader's

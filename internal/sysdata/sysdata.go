@@ -117,7 +117,19 @@ const maxSource = 8 << 20
 
 // systemFile is a string that names a file of the system. Programs are not
 // among them: they are many, and hardly any of those named is started.
-var systemFile = regexp.MustCompile(`["'](/(?:etc|usr/share|usr/lib|var/lib)/[\w.+/@-]+)["']`)
+var systemFile = regexp.MustCompile(`/(?:etc|usr/share|usr/lib|var/lib)/[\w.+/@-]+["']`)
+
+// systemFiles lists the files of the system that a text has in quotes. That the
+// expression begins with a slash, not with a quote, makes it many times faster.
+func systemFiles(text []byte) []string {
+	var out []string
+	for _, at := range systemFile.FindAllIndex(text, -1) {
+		if at[0] > 0 && (text[at[0]-1] == '"' || text[at[0]-1] == '\'') {
+			out = append(out, string(text[at[0]+1:at[1]-1]))
+		}
+	}
+	return out
+}
 
 // source adds what a source names.
 func (f *Finder) source(e tree.Entry) ([]reach.Edge, error) {
@@ -129,8 +141,7 @@ func (f *Finder) source(e tree.Entry) ([]reach.Edge, error) {
 		return nil, err
 	}
 	var out []reach.Edge
-	for _, m := range systemFile.FindAllSubmatch(text, -1) {
-		p := string(m[1][1:])
+	for _, p := range systemFiles(text) {
 		if r, ok := f.in.Tree.Resolve(p); ok && r.IsRegular() && path.Clean(p) == p {
 			out = f.add(out, []string{p}, KindPath, "named in "+e.Path)
 		}
