@@ -1,7 +1,7 @@
 # The versions of the tools that are no part of the program.
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GO      ?= go
-E2E      = -tags e2e -timeout 40m
+E2E      = -tags e2e -timeout 50m
 
 export CGO_ENABLED = 0
 

@@ -60,9 +60,10 @@ type row struct {
 	PSS          int64   `json:"pss"`
 	Checks       int     `json:"checks"`
 	Passed       int     `json:"passed"`
-	Tests        int     `json:"tests"`   // of what it is about, that passed
-	Healed       int     `json:"healed"`  // files that the analysis had missed
-	BuildSeconds float64 `json:"build_s"` // of the lean image, with its comparison
+	Tests        int     `json:"tests"`    // of what it is about, that passed
+	Healed       int     `json:"healed"`   // files that the analysis had missed
+	BuildSeconds float64 `json:"build_s"`  // of the lean image, with its comparison
+	StartSeconds float64 `json:"starts_s"` // that measuring its starts took, and the app's
 	OK           bool    `json:"ok"`
 	Reason       string  `json:"reason,omitempty"` // why not
 }
@@ -177,9 +178,11 @@ func (r *row) measure(ctx context.Context, dir string, starts int) error {
 		FirstMS float64 `json:"first_ms"`
 		PSS     int64   `json:"pss"`
 	}
+	begin = time.Now()
 	if err := call(ctx, &series, "measure", "-q", "--json", "-n", strconv.Itoa(starts), r.Name+":lean", dir); err != nil {
 		return fmt.Errorf("measuring: %w", err)
 	}
+	r.StartSeconds = time.Since(begin).Seconds()
 	if len(series) == 0 {
 		return errors.New("measuring: nothing was measured")
 	}

@@ -35,17 +35,18 @@ func writeTable(out io.Writer, rows []row) error {
 			fmt.Fprintf(out, "\n%s as PyInstaller's image failed: %s\n", r.Name, r.Frozen)
 		}
 	}
-	var lean, other float64
+	var lean, starts, other float64
 	kept := 0
 	for _, r := range rows {
 		lean += r.BuildSeconds
+		starts += r.StartSeconds
 		if r.Kept {
 			kept++
 		} else {
 			other += r.OtherSeconds
 		}
 	}
-	fmt.Fprintf(out, "\nmedian of lean/slim: %.0f %%\nlean images: %.0f s, with their comparison\nothers: %.0f s", 100*medianRatio(rows), lean, other)
+	fmt.Fprintf(out, "\nmedian of lean/slim: %.0f %%\nlean images: %.0f s, with their comparison\ntheir starts and the apps': %.0f s\nothers: %.0f s", 100*medianRatio(rows), lean, starts, other)
 	if kept > 0 {
 		fmt.Fprintf(out, ", of %d applications as in the run before", kept)
 	}

@@ -24,8 +24,8 @@ func newObserve(a *app) *cobra.Command {
 		Long: `Installs the project in DIR (default: this directory) as exuvia build does, runs
 COMMAND in it, and records the modules that are imported and the files that are
 opened, mapped and executed, by child processes too. COMMAND, such as the
-project's tests, runs in the project's directory, which it cannot write to;
-without one the app is asked what the verification asks.
+project's tests, runs in the project's directory, where nothing that it writes
+stays; without one the app is asked what the verification asks.
 
 The record is JSON without any path of this machine, to be committed and named
 in [tool.exuvia] observations: a build then keeps what is in it, beside what the

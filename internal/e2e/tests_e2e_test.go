@@ -3,7 +3,11 @@
 package e2e
 
 import (
+	"errors"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +28,7 @@ dev = ["pydantic", "pytest", "pytest-asyncio"]
 
 [tool.exuvia]
 entry = ["main.py"]
-tests = ["python -m pytest -p no:cacheprovider tests"]
+tests = ["python -m pytest tests"]
 `,
 	"main.py": `import click
 import pluggy
@@ -62,6 +66,7 @@ from click.testing import CliRunner
 
 
 def test_it_is_the_installed_one(three):
+    open("left", "x").close()
     assert main.__file__.startswith("/app/")
     assert three == 3
     assert main.number("3") == 3
@@ -78,9 +83,15 @@ async def test_run():
 // into the image.
 func TestTestsPass(t *testing.T) {
 	m := newMachine(t)
-	b := m.build(project(t, tested))
-	if err := checked(b, "tests: python -m pytest -p no:cacheprovider tests"); err != nil {
+	dir := project(t, tested)
+	b := m.build(dir)
+	if err := checked(b, "tests: python -m pytest tests"); err != nil {
 		t.Error(err)
+	}
+	for _, name := range []string{"left", ".pytest_cache"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("tests left %s in the project: %v", name, err)
+		}
 	}
 	if len(b.Healed) > 0 {
 		t.Errorf("healed: %+v", b.Healed)

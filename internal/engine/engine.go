@@ -110,6 +110,7 @@ type Input struct {
 type Volume struct {
 	Host, At string // absolute
 	ReadOnly bool
+	Overlay  bool // a directory whose top anyone may write to: gone at exit, and never the host's; needs BootOptions.Writable
 }
 
 // Process is a booted container.

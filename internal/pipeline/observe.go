@@ -147,7 +147,7 @@ func (a *app) observeLine(ctx context.Context, line string) (observe.Observation
 	config.Entrypoint, config.Cmd, config.WorkingDir = argv, nil, project.SourceDir
 	config.Env = slices.Concat(config.Env, project.Environ(a.project.Settings.Probe.Env), []string{"PYTHONPATH=/" + strings.Join(a.scriptPath(), ":/")})
 	process, err := o.Boot(ctx, full.Tree, config, engine.BootOptions{
-		Writable: true, Volumes: []engine.Volume{{Host: a.project.Dir, At: project.SourceDir, ReadOnly: true}},
+		Writable: true, Volumes: []engine.Volume{{Host: a.project.Dir, At: project.SourceDir, Overlay: true}},
 	})
 	if err != nil {
 		return observe.Observation{}, err

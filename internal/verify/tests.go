@@ -58,7 +58,7 @@ func (v *verifier) testing(s Subject) (engine.BootOptions, error) {
 	o := v.options()
 	o.Writable = true
 	o.Inputs = []engine.Input{{Tree: t.Tree, At: BesideDir}, {Tree: hook, At: testsDir}}
-	o.Volumes = append(slices.Clip(o.Volumes), engine.Volume{Host: t.Dir, At: project.SourceDir, ReadOnly: true})
+	o.Volumes = append(slices.Clip(o.Volumes), engine.Volume{Host: t.Dir, At: project.SourceDir, Overlay: true})
 	o.Env = append(slices.Clip(o.Env),
 		"PYTHONPATH="+strings.Join(append([]string{testsDir}, t.Path...), ":"),
 		"PATH="+searchPath(s.Config)+":"+path.Join(BesideDir, t.Scripts),
@@ -95,7 +95,7 @@ func (v *verifier) tests(line string) question {
 			}
 			return &fault.Error{
 				Kind: fault.Start, What: oneLine(fmt.Sprintf("%s do not pass in the unreduced app: %s: %s", name, as[0].seen, engine.LastLines(as[0].log, 2))),
-				Hint: "make them pass in this directory, which they cannot write to, without network; what they need beside the app can be named by test-groups or test-extras in [tool.exuvia]",
+				Hint: "make them pass in a copy of this directory, without network; what they need beside the app can be named by test-groups or test-extras in [tool.exuvia]",
 				Said: as[0].log,
 			}
 		},

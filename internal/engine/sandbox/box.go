@@ -50,6 +50,7 @@ type mount struct {
 	Sources  []string // more than one are the layers of an overlay, the topmost first
 	At       string   // in the root, without leading slash, free of links
 	ReadOnly bool
+	Over     string // directory for what is written; "": written to where it lies
 }
 
 // box is a sandbox made ready on disk.
@@ -214,16 +215,20 @@ func makePoint(root *os.Root, name string, dir bool) error {
 	return root.Chmod(name, 0o644)
 }
 
-func (b *box) bind(source, at string, readOnly bool) error {
-	fi, err := os.Stat(source)
+func (b *box) bind(v engine.Volume) error {
+	fi, err := os.Stat(v.Host)
 	if err != nil {
-		return fault.Wrap(err, fault.Usage, "name a file or directory of this machine", "cannot mount at %q", at)
+		return fault.Wrap(err, fault.Usage, "name a file or directory of this machine", "cannot mount at %q", v.At)
 	}
-	p, err := b.place(at, fi.IsDir())
+	p, err := b.place(v.At, fi.IsDir())
 	if err != nil {
 		return err
 	}
-	b.Mounts = append(b.Mounts, mount{[]string{source}, p, readOnly})
+	m := mount{Sources: []string{v.Host}, At: p, ReadOnly: v.ReadOnly}
+	if v.Overlay {
+		m.Over = filepath.Join(b.Scratch, "over-"+strconv.Itoa(len(b.Mounts)))
+	}
+	b.Mounts = append(b.Mounts, m)
 	return nil
 }
 
@@ -236,7 +241,7 @@ func (b *box) input(dirs []string, at string) error {
 	if len(dirs) == 0 {
 		dirs = []string{b.empty}
 	}
-	b.Mounts = append(b.Mounts, mount{dirs, p, true})
+	b.Mounts = append(b.Mounts, mount{Sources: dirs, At: p, ReadOnly: true})
 	return nil
 }
 
@@ -279,7 +284,7 @@ func (b *box) names() error {
 				return err
 			}
 		}
-		if err := b.bind(source, name, true); err != nil {
+		if err := b.bind(engine.Volume{Host: source, At: name, ReadOnly: true}); err != nil {
 			return err
 		}
 	}
@@ -329,7 +334,7 @@ func (e *Engine) fillStep(ctx context.Context, b *box, s plan.Step, trees engine
 		}
 	}
 	for _, secret := range s.Secrets {
-		if err := b.bind(secret.File, secret.At, true); err != nil {
+		if err := b.bind(engine.Volume{Host: secret.File, At: secret.At, ReadOnly: true}); err != nil {
 			return err
 		}
 	}
@@ -399,7 +404,7 @@ func (e *Engine) fillBoot(ctx context.Context, b *box, c plan.Config, o engine.B
 		}
 	}
 	for _, v := range o.Volumes {
-		if err := b.bind(v.Host, v.At, v.ReadOnly); err != nil {
+		if err := b.bind(v); err != nil {
 			return err
 		}
 	}

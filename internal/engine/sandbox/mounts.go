@@ -62,8 +62,13 @@ func (s *spec) overlay() error {
 }
 
 func (s *spec) writable(layers string) error {
-	options := layers + ",upperdir=" + escape(s.upper()) + ",workdir=" + escape(s.work())
-	return unix.Mount("overlay", s.Root, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options)
+	return mountOver(s.Root, layers, s.upper(), s.work())
+}
+
+// mountOver mounts layers and, over them, what is written.
+func mountOver(at, layers, upper, work string) error {
+	options := layers + ",upperdir=" + escape(upper) + ",workdir=" + escape(work)
+	return unix.Mount("overlay", at, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options)
 }
 
 // lowerdirs are overlayfs' options for these directories, the topmost first,
@@ -204,12 +209,15 @@ func (m mount) mount(root *os.Root) error {
 		return err
 	}
 	defer at.Close()
-	if len(m.Sources) > 1 {
+	if len(m.Sources) > 1 || m.Over != "" {
 		layers, done, err := lowerdirs(m.Sources)
 		if err != nil {
 			return err
 		}
 		defer done()
+		if m.Over != "" {
+			return m.over(at.Name(), layers)
+		}
 		return unix.Mount("overlay", at.Name(), "overlay", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_RDONLY, layers)
 	}
 	if err := unix.Mount(m.Sources[0], at.Name(), "", unix.MS_BIND|unix.MS_REC, ""); err != nil || !m.ReadOnly {
@@ -221,6 +229,20 @@ func (m mount) mount(root *os.Root) error {
 	}
 	defer mounted.Close()
 	return readOnly(mounted.Name())
+}
+
+// over mounts layers with what is written in m.Over.
+func (m mount) over(at, layers string) error {
+	upper, work := filepath.Join(m.Over, "upper"), filepath.Join(m.Over, "work")
+	for _, d := range []string{m.Over, upper, work} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(upper, 0o777); err != nil { // its mode is that of the mount
+		return err
+	}
+	return mountOver(at, layers, upper, work)
 }
 
 // inside opens what a path means to a process whose root is root. The name of

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -481,6 +482,21 @@ func TestBootVolumes(t *testing.T) {
 	}
 	if exit := boot(t, e, root, o, "write", "/tmp/ro/x", "y"); exit.Code != 3 {
 		t.Error("a read-only volume can be written to")
+	}
+	// What is written over a volume is gone, and its top is anyone's.
+	over := engine.BootOptions{Writable: true, User: "65532", Volumes: []engine.Volume{{Host: host, At: "/tmp/over", Overlay: true}}}
+	if exit := boot(t, e, root, over, "write", "/tmp/over/new", "y"); exit.Code != 0 {
+		t.Errorf("what is over a volume cannot be written to: %s", exit.Stderr)
+	}
+	if _, err := os.Lstat(filepath.Join(host, "new")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was written over the volume is on the host: %v", err)
+	}
+	over.User = "0"
+	if exit := boot(t, e, root, over, "write", "/tmp/over/x", "other"); exit.Code != 0 {
+		t.Errorf("a file of a volume cannot be written over: %s", exit.Stderr)
+	}
+	if data, err := os.ReadFile(filepath.Join(host, "x")); err != nil || string(data) != "kept" {
+		t.Errorf("on the host it then holds %q, %v", data, err)
 	}
 	// A link in a volume leads nowhere outside.
 	o.Volumes = []engine.Volume{{Host: host, At: "/vol"}, {Host: host, At: "/vol/out/made"}}
