@@ -235,7 +235,7 @@ func (t *Tree) Real(name string) string {
 // resolve follows links. With last, the last component has to exist and is
 // followed too.
 func (t *Tree) resolve(name string, last bool) (string, bool) {
-	if e, ok := t.Lookup(name); ok && !(last && e.IsSymlink()) {
+	if e, ok := t.Lookup(name); ok && (!last || !e.IsSymlink()) {
 		return name, true // mostly: what is above an entry is no link
 	}
 	rest := strings.Split(strings.Trim(name, "/"), "/")
