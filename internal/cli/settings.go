@@ -16,6 +16,7 @@ func settingFlags(f *pflag.FlagSet, s *project.Settings) {
 	f.StringVar(&s.Python, "python", "", `Python version, "3.11"`)
 	f.StringVar(&s.System, "system", "", `what the app is installed on: "debian:bookworm", an image with Python, a directory or tarball that holds a CPython`)
 	f.StringArrayVar(&s.Packages, "packages", nil, `Debian package to add to the system, "git"; may be repeated`)
+	f.StringArrayVar(&s.BuildPackages, "build-packages", nil, `Debian package that distributions are built with which have no wheel, "libpq-dev"; may be repeated`)
 	f.StringVar(&s.Base, "base", "", `what the image sits on: "scratch", "debian:bookworm-slim", an image: "HOST/NAME:TAG", "oci:DIR", "docker-archive:FILE", "docker:NAME"`)
 	f.StringVar(&s.Platform, "platform", "", `platform of the image, "linux/amd64"`)
 	f.StringVar(&s.Name, "name", "", "name of the image")

@@ -168,19 +168,19 @@ func (f *file) stages(in Input) error {
 		"", "PYTHON builds and BASE is what the image sits on; both have to be of the same",
 		"release of the same distribution.")
 	f.line("ARG PYTHON="+python, "ARG BASE="+base, "", "FROM $PYTHON AS build")
-	f.packages(in)
+	f.packages(slices.Concat(in.Project.Settings.Packages, in.Project.Settings.BuildPackages))
 	return nil
 }
 
 // base begins the second stage.
 func (f *file) base(in Input) {
 	f.line("", "FROM $BASE")
-	f.packages(in)
+	f.packages(in.Project.Settings.Packages)
 }
 
-// packages adds those that the settings name to the stage.
-func (f *file) packages(in Input) {
-	if names := in.Project.Settings.Packages; len(names) > 0 {
+// packages adds packages of Debian to the stage.
+func (f *file) packages(names []string) {
+	if len(names) > 0 {
 		f.line("RUN apt-get update \\\n && apt-get install -y --no-install-recommends " + strings.Join(names, " ") + " \\\n && rm -rf /var/lib/apt/lists/*")
 	}
 }

@@ -104,11 +104,12 @@ func TestDockerfiles(t *testing.T) {
 }
 
 // Packages of the settings are there when dependencies are built and when the
-// app runs.
+// app runs; those to build with only then.
 func TestPackages(t *testing.T) {
 	for _, name := range []string{"slim", "pex", "pyinstaller"} {
 		in := input(t, name, "debian:bookworm-slim")
 		in.Project.Settings.Packages = []string{"git", "libmagic1"}
+		in.Project.Settings.BuildPackages = []string{"libpq-dev"}
 		text, err := Write(in)
 		if err != nil {
 			t.Fatal(err)
@@ -116,6 +117,9 @@ func TestPackages(t *testing.T) {
 		for i, stage := range strings.Split(text, "\nFROM ")[1:] {
 			if !strings.Contains(stage, "apt-get install -y --no-install-recommends git libmagic1 ") {
 				t.Errorf("%s: stage %d goes without:\n%s", name, i+1, stage)
+			}
+			if builds := i == 0; strings.Contains(stage, "libpq-dev") != builds {
+				t.Errorf("%s: stage %d has what is for building: %v, want %v", name, i+1, !builds, builds)
 			}
 		}
 	}

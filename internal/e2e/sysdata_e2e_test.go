@@ -52,3 +52,24 @@ print(subprocess.run(["hello"], capture_output=True, text=True).stdout)
 		}
 	}
 }
+
+// What has no wheel is built with the packages that the project names: the image
+// gets the libraries that it then needs, and nothing of the rest.
+func TestBuildPackages(t *testing.T) {
+	m := newMachine(t)
+	dir := project(t, map[string]string{
+		"requirements.txt": "psycopg2\n",
+		"main.py":          "import psycopg2\ntry:\n    psycopg2.connect('host=127.0.0.1 port=1')\nexcept psycopg2.OperationalError as e:\n    print('refused' in str(e))\n",
+	})
+	if r := m.run("build", dir); r.code == 0 || !strings.Contains(r.stderr, "build-packages") {
+		t.Errorf("without them, exit code %d:\n%s", r.code, r.stderr)
+	}
+	m.build("--name", "postgres", "--build-packages", "libpq-dev", dir)
+	if out := m.must("run", "postgres"); out != "True\n" {
+		t.Errorf("it prints %q", out)
+	}
+	m.must("why", "libpq.so.5")
+	if r := m.run("why", "/usr/bin/pg_config"); r.code != 14 {
+		t.Errorf("the image has what it was built with: exit code %d, %s", r.code, r.stdout)
+	}
+}

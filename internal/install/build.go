@@ -266,7 +266,7 @@ func (j *job) buildWith(ctx context.Context, s source, tools []wheel) (*wheel, e
 	if err != nil {
 		return nil, err
 	}
-	out, err := j.runBuild(ctx, step, slices.Contains(j.sources, s.name))
+	out, err := j.runBuild(ctx, s.name, step)
 	if err != nil {
 		return nil, err
 	}
@@ -290,11 +290,12 @@ func (j *job) buildWith(ctx context.Context, s source, tools []wheel) (*wheel, e
 	return nil, fault.New(fault.Dependency, "choose a version that has a wheel", "building %s gave no wheel", s.name)
 }
 
-// runBuild runs a build; where that fails it is tried again with a compiler,
-// if there is one. With compile it has that at once.
-func (j *job) runBuild(ctx context.Context, s step, compile bool) (*tree.Tree, error) {
+// runBuild runs a step of a build; where that fails it is tried again with a
+// compiler, if there is one. What has to be built, or names packages to be built
+// with, has that at once.
+func (j *job) runBuild(ctx context.Context, name string, s step) (*tree.Tree, error) {
 	var failure error
-	if !compile {
+	if !slices.Contains(j.sources, name) && len(j.p.Settings.BuildPackages) == 0 {
 		out, err := j.run(ctx, s)
 		if _, ok := errors.AsType[*engine.StepError](err); !ok || j.o.Compiler == nil {
 			return out, err
@@ -355,7 +356,7 @@ func (j *job) askBackend(ctx context.Context, s source, tools []wheel) ([]string
 	if err != nil {
 		return nil, err
 	}
-	out, err := j.run(ctx, st)
+	out, err := j.runBuild(ctx, s.name, st)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +374,7 @@ func (j *job) askBackend(ctx context.Context, s source, tools []wheel) ([]string
 // buildFault makes an error for the user of a failed build: its last lines
 // say what the backend said.
 func (j *job) buildFault(s source, failed *engine.StepError) error {
-	hint := "choose a version of " + s.name + " that has a wheel"
+	hint := "choose a version of " + s.name + ` that has a wheel, or name the Debian packages that it is built with: [tool.exuvia] build-packages = ["libpq-dev"]`
 	if s.name == j.p.Name {
 		hint = "see that the project builds: uv build --wheel"
 	}

@@ -218,9 +218,15 @@ func (a *app) runInstaller(ctx context.Context) error {
 	return err
 }
 
-// compiler is what builds C extensions on the system.
+// compiler is what builds C extensions on the system, with what the project says
+// that they need. Packages count on those that Debian marks as essential without
+// depending on them: pg_config of libpq-dev is a script for perl.
 func (a *app) compiler(ctx context.Context) (*tree.Tree, error) {
-	c, err := a.Bases.Tools(ctx, a.system.Ref, []string{"gcc", "g++", "libc6-dev", "make", "pkg-config", "python" + a.runtime.Version + "-dev?"}, a.platform)
+	packages := []string{
+		"gcc", "g++", "libc6-dev", "make", "pkg-config", "python" + a.runtime.Version + "-dev?",
+		"diffutils", "findutils", "gzip", "perl-base", "tar",
+	}
+	c, err := a.Bases.Tools(ctx, a.system.Ref, append(packages, a.project.Settings.BuildPackages...), a.platform)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ var documented = []setting{
 	{"python", `"3.11"`, "version of Python, in place of .python-version"},
 	{"system", `"debian:bookworm"`, "what the app is installed on: a Debian suite, or a directory or tarball that holds a CPython"},
 	{"packages", `["git", "fonts-dejavu-core", "locales-all"]`, "Debian packages to add to the system, for what the app starts or opens; libraries are found by themselves"},
+	{"build-packages", `["libpq-dev"]`, "Debian packages for building distributions that have no wheel, beside a C compiler; the image gets the libraries that these need, no more"},
 	{"base", `"scratch"`, "what the image sits on"},
 	{"platform", `"linux/amd64"`, "platform of the image"},
 	{"name", `"my-app"`, "name of the image, in place of the project's"},

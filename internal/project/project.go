@@ -80,8 +80,9 @@ type Settings struct {
 	Variant        string            `toml:"variant" json:"variant,omitempty"` // way to make the image
 	Entry          []string          `toml:"entry" json:"entry,omitempty"`
 	Python         string            `toml:"python" json:"python,omitempty"`
-	System         string            `toml:"system" json:"system,omitempty"`     // "debian:bookworm", a directory, a tarball
-	Packages       []string          `toml:"packages" json:"packages,omitempty"` // of the system's distribution, beside what the system has
+	System         string            `toml:"system" json:"system,omitempty"`                // "debian:bookworm", a directory, a tarball
+	Packages       []string          `toml:"packages" json:"packages,omitempty"`            // of the system's distribution, beside what the system has
+	BuildPackages  []string          `toml:"build-packages" json:"buildPackages,omitempty"` // of the same, only where distributions are built from sources
 	Base           string            `toml:"base" json:"base,omitempty"`
 	Platform       string            `toml:"platform" json:"platform,omitempty"`
 	Name           string            `toml:"name" json:"name,omitempty"` // image name

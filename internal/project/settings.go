@@ -141,9 +141,11 @@ func (s Settings) Check() error {
 			return bad("ports", "TCP ports from 1 to 65535", p)
 		}
 	}
-	for _, name := range s.Packages {
-		if !debianPackage.MatchString(name) {
-			return bad("packages", `names of Debian packages such as "git"`, name)
+	for key, names := range map[string][]string{"packages": s.Packages, "build-packages": s.BuildPackages} {
+		for _, name := range names {
+			if !debianPackage.MatchString(name) {
+				return bad(key, `names of Debian packages such as "git"`, name)
+			}
 		}
 	}
 	for _, w := range s.Writable {
