@@ -63,9 +63,11 @@ var oddLibraries = map[string]string{
 	"libgmodule-2.0.so": "libglib2.0-0",
 	"libgobject-2.0.so": "libglib2.0-0",
 	"libgthread-2.0.so": "libglib2.0-0",
+	"libexslt.so":       "libxslt1.1",
 	"libjpeg.so":        "libjpeg62-turbo",
 	"libsqlite3.so":     "libsqlite3-0",
 	"libxml2.so":        "libxml2",
+	"libxslt.so":        "libxslt1.1",
 	"libz.so":           "zlib1g",
 }
 
