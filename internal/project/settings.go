@@ -141,11 +141,13 @@ func (s Settings) Check() error {
 			return bad("ports", "TCP ports from 1 to 65535", p)
 		}
 	}
-	for key, names := range map[string][]string{"packages": s.Packages, "build-packages": s.BuildPackages} {
-		for _, name := range names {
-			if !debianPackage.MatchString(name) {
-				return bad(key, `names of Debian packages such as "git"`, name)
+	for i, name := range slices.Concat(s.Packages, s.BuildPackages) {
+		if !debianPackage.MatchString(name) {
+			key := "packages"
+			if i >= len(s.Packages) {
+				key = "build-packages"
 			}
+			return bad(key, `names of Debian packages such as "git"`, name)
 		}
 	}
 	for _, w := range s.Writable {

@@ -65,21 +65,23 @@ def run(tasks, workers, limit, out):
         while waiting and len(running) < workers:
             name = waiting.pop()
             part = os.path.join(out, "part-%d-%d" % (os.getpid(), len(waiting)))
-            running[start(tasks[name], part)] = [name, part, time.monotonic(), 0]
-        for pid, task in list(running.items()):
-            name, part, begin, beat = task
+            running[start(tasks[name], part)] = (name, part, time.monotonic(), 0)
+        for pid, (name, part, begin, beat) in list(running.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
+            touched = os.stat(part).st_mtime_ns
             if done:
-                del running[pid]
                 results[name] = finish(status, part)
-            elif os.stat(part).st_mtime_ns != beat:
-                task[2:] = time.monotonic(), os.stat(part).st_mtime_ns
+            elif touched != beat:
+                running[pid] = (name, part, time.monotonic(), touched)
+                continue
             elif time.monotonic() - begin > limit:
                 stop(pid)
                 os.waitpid(pid, 0)
-                del running[pid]
                 finish(0, part)
                 results[name] = {"error": "not done after %d s" % limit}
+            else:
+                continue
+            del running[pid]
         if own:
             os.utime(own)  # this process is not stuck: those it waits for are limited
         time.sleep(0.003)

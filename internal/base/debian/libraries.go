@@ -58,12 +58,12 @@ func (a *Archive) libraries(ctx context.Context, s Suite, names []string, p v1.P
 
 // oddLibraries are packages that are not called as their libraries ask for.
 var oddLibraries = map[string]string{
+	"libexslt.so":       "libxslt1.1",
 	"libgio-2.0.so":     "libglib2.0-0",
 	"libglib-2.0.so":    "libglib2.0-0",
 	"libgmodule-2.0.so": "libglib2.0-0",
 	"libgobject-2.0.so": "libglib2.0-0",
 	"libgthread-2.0.so": "libglib2.0-0",
-	"libexslt.so":       "libxslt1.1",
 	"libjpeg.so":        "libjpeg62-turbo",
 	"libsqlite3.so":     "libsqlite3-0",
 	"libxml2.so":        "libxml2",

@@ -6,7 +6,7 @@ func TestLibraryPackage(t *testing.T) {
 	packages := []string{
 		"libcairo2", "libdb5.3t64", "libgeos-c1v5", "libgfortran-1a2b5", "libgl1", "libglib2.0-0t64", "libharfbuzz-dev", "libharfbuzz0b",
 		"libicu72", "libicu9", "libjpeg62-turbo", "libmagic-dev", "libmagic1", "libmagickcore-6", "libpango-1.0-0", "libpng16-16",
-		"libpq-dev", "libpq5", "libssl3t64", "libstdc++6", "libusb-1.0-0", "libx11-6", "libxml2", "libxml2-dev", "libzstd1", "zlib1g",
+		"libpq-dev", "libpq5", "libssl3t64", "libstdc++6", "libusb-1.0-0", "libx11-6", "libxml2", "libxml2-dev", "libxslt1-dev", "libxslt1.1", "libzstd1", "zlib1g",
 	}
 	for name, want := range map[string]string{
 		"libstdc++.so.6":        "libstdc++6",
@@ -17,6 +17,8 @@ func TestLibraryPackage(t *testing.T) {
 		"libgobject-2.0.so.0":   "libglib2.0-0t64",
 		"libgobject-2.0.so":     "libglib2.0-0t64",
 		"libxml2.so.2":          "libxml2",
+		"libxslt.so.1":          "libxslt1.1",
+		"libexslt.so.0":         "libxslt1.1",
 		"libGL.so.1":            "libgl1",
 		"libdb-5.3.so":          "libdb5.3t64",
 		"libgfortran-1a2b.so.5": "libgfortran-1a2b5",
